@@ -1,0 +1,39 @@
+# Everything a person types. `make help` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install up down clean reset test check revision pins
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## Create .venv with the pinned dependencies
+	@$(PYTHON) tools/make_venv.py
+
+up: install ## Start local PostgreSQL and QuestDB, migrate them, load the sample
+	@$(BIN)/stage1 up
+
+down: install ## Stop the local servers, keep their data
+	@$(BIN)/stage1 down
+
+clean: install ## Stop the local servers and remove them with their data
+	@$(BIN)/stage1 down --clean
+
+reset: install ## Empty and rebuild both stores (not local: CONFIRM=<database>)
+	@$(BIN)/stage1 reset $(if $(CONFIRM),--confirm '$(CONFIRM)')
+
+test: install ## Run all tests on servers that they start themselves
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install ## Lint, type-check and test: what CI runs
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+revision: install ## Generate a revision from changed declarations (m="what it does")
+	@$(if $(m),,$(error say what it does: make revision m="add a column"))$(BIN)/alembic revision --autogenerate -m "$(m)"
+
+pins: install ## Write constraints.txt anew from pyproject.toml
+	@$(BIN)/python tools/pin.py

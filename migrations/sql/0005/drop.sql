@@ -1,0 +1,1 @@
+DROP VIEW dataset_hierarchy;

@@ -1,0 +1,1 @@
+DROP FUNCTION fn_list_runs(uuid, integer, integer, text, text, uuid);

@@ -1,0 +1,177 @@
+"""Declare, plan and apply the schema of a QuestDB server.
+
+A table is a typed declaration, and a wrong one fails where it is written:
+
+>>> from questdb_ddl import Column, Double, Symbol, Table, create_table
+>>> quotes = Table(
+...     "quotes",
+...     columns=(Column("venue", Symbol(capacity=256)), Column("price", Double())),
+...     dedup_keys=("timestamp", "venue"),
+... )
+>>> print(create_table(quotes))
+CREATE TABLE IF NOT EXISTS "quotes" (
+    "timestamp" TIMESTAMP,
+    "venue" SYMBOL CAPACITY 256,
+    "price" DOUBLE
+)
+TIMESTAMP("timestamp")
+PARTITION BY MONTH
+WAL
+DEDUP UPSERT KEYS("timestamp", "venue")
+
+>>> Table("quotes", columns=(Column("price", Double()),), dedup_keys=("price",))
+Traceback (most recent call last):
+questdb_ddl.errors.DeclarationError: The table quotes leaves the designated timestamp out of its \
+deduplication keys.
+
+Declared and live tables are compared as objects, and a plan is a value to look at before it runs:
+
+>>> from questdb_ddl import LiveColumn, LiveTable, PartitionBy, Timestamp, make_plan
+>>> found = LiveTable(
+...     "quotes",
+...     (LiveColumn("timestamp", Timestamp()), LiveColumn("venue", Symbol(capacity=256))),
+...     designated_timestamp="timestamp",
+...     partition_by=PartitionBy.MONTH,
+...     wal=True,
+...     has_parquet=False,
+... )
+>>> print(make_plan([quotes], {"quotes": found}))
+ALTER TABLE "quotes" ADD COLUMN IF NOT EXISTS "price" DOUBLE;
+ALTER TABLE "quotes" DEDUP ENABLE UPSERT KEYS("timestamp", "venue"); \
+[keeps duplicates that are already there]
+
+With a server (`Client` is a context manager over one kept-alive connection):
+
+    with Client("http://127.0.0.1:9000") as client:
+        ensure_table(client, quotes)
+        plan = plan_for(client, [quotes])
+        apply(client, plan, allow=[Hazard.KEEPS_DUPLICATES])
+
+Only `client`, `introspect` and `apply` talk to a server; the rest is pure. Every error is a
+`QuestDBDDLError` with a message of one line. Tried on QuestDB 8.2.0 (no TTL), 9.0.3 and 9.3.4.
+"""
+
+from __future__ import annotations
+
+from questdb_ddl.apply import (
+    Ensured,
+    RetireAction,
+    Retired,
+    apply,
+    ensure_table,
+    plan_for,
+    retire,
+    retired_name,
+)
+from questdb_ddl.client import Client
+from questdb_ddl.diff import Comparison, Difference, DifferenceKind, compare, compare_all
+from questdb_ddl.errors import (
+    AuthenticationFailed,
+    DeclarationError,
+    PlanRefused,
+    QueryError,
+    QuestDBDDLError,
+    TableSuspended,
+    Unreachable,
+    VerificationFailed,
+)
+from questdb_ddl.introspect import live_tables
+from questdb_ddl.names import check_column_name, check_table_name, quote, slug
+from questdb_ddl.plan import Hazard, Plan, Refusal, Step, fingerprint, make_plan
+from questdb_ddl.render import create_table
+from questdb_ddl.spec import Column, Kind, LiveColumn, LiveTable, PartitionBy, Table
+from questdb_ddl.types import (
+    Array,
+    Binary,
+    Boolean,
+    Byte,
+    Char,
+    ColumnType,
+    Date,
+    Decimal,
+    Double,
+    Float,
+    Geohash,
+    Int,
+    IPv4,
+    Long,
+    Long128,
+    Long256,
+    Short,
+    String,
+    Symbol,
+    Timestamp,
+    TimestampNs,
+    Uuid,
+    Varchar,
+    is_widening,
+    parse_type,
+)
+
+__all__ = [
+    "Array",
+    "AuthenticationFailed",
+    "Binary",
+    "Boolean",
+    "Byte",
+    "Char",
+    "Client",
+    "Column",
+    "ColumnType",
+    "Comparison",
+    "Date",
+    "Decimal",
+    "DeclarationError",
+    "Difference",
+    "DifferenceKind",
+    "Double",
+    "Ensured",
+    "Float",
+    "Geohash",
+    "Hazard",
+    "IPv4",
+    "Int",
+    "Kind",
+    "LiveColumn",
+    "LiveTable",
+    "Long",
+    "Long128",
+    "Long256",
+    "PartitionBy",
+    "Plan",
+    "PlanRefused",
+    "QueryError",
+    "QuestDBDDLError",
+    "Refusal",
+    "RetireAction",
+    "Retired",
+    "Short",
+    "Step",
+    "String",
+    "Symbol",
+    "Table",
+    "TableSuspended",
+    "Timestamp",
+    "TimestampNs",
+    "Unreachable",
+    "Uuid",
+    "Varchar",
+    "VerificationFailed",
+    "apply",
+    "check_column_name",
+    "check_table_name",
+    "compare",
+    "compare_all",
+    "create_table",
+    "ensure_table",
+    "fingerprint",
+    "is_widening",
+    "live_tables",
+    "make_plan",
+    "parse_type",
+    "plan_for",
+    "quote",
+    "retire",
+    "retired_name",
+    "slug",
+]

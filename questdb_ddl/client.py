@@ -1,0 +1,172 @@
+"""QuestDB's REST interface over one kept-alive connection."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from questdb_ddl.errors import (
+    AuthenticationFailed,
+    DeclarationError,
+    QueryError,
+    TableSuspended,
+    Unreachable,
+)
+from questdb_ddl.names import literal
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_ANSWERS = ("error", "dataset", "ddl", "dml")
+_REFUSED_LOGIN = (401, 403)
+
+
+class Client:
+    """A connection to one QuestDB server; a context manager. Not to be shared by threads.
+
+    `url` is the base URL such as `http://127.0.0.1:9000`; a user and a password may stand in it
+    or be given on their own, and neither shows in an error or a repr. Times are in milliseconds.
+    Nothing is sent before the first statement. Proxies of the environment are not used.
+
+    Every method raises Unreachable when nothing, or something that is not QuestDB, answers or
+    the answer takes longer than `timeout_ms`; AuthenticationFailed for a refused login; and
+    QueryError for a statement that the server refused.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        connect_timeout_ms: int = 5000,
+        timeout_ms: int = 60000,
+    ) -> None:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if not host or parts.scheme not in {"http", "https"}:
+            raise DeclarationError("The QuestDB URL is not one; it looks like http://host:9000.")
+        shown_host = f"[{host}]" if ":" in host else host
+        self.url = (
+            f"{parts.scheme}://{shown_host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+        )
+        self._timeout_ms = timeout_ms
+        user = user or unquote(parts.username or "")
+        password = password or unquote(parts.password or "")
+        credentials = f"{user}:{password}" if user or password else None
+        self._headers = urllib3.make_headers(basic_auth=credentials, user_agent="questdb_ddl")
+        self._path = f"{parts.path.rstrip('/')}/exec"
+        self._pool = urllib3.connectionpool.connection_from_url(
+            self.url,
+            maxsize=1,
+            block=True,
+            timeout=urllib3.Timeout(connect=connect_timeout_ms / 1000, read=timeout_ms / 1000),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client({self.url!r})"
+
+    def close(self) -> None:
+        """Close the connection; the next statement would open another one."""
+        self._pool.close()
+
+    def execute(self, sql: str) -> None:
+        """Run one statement without rows; on a WAL table it returns before it is applied."""
+        self._answer(sql)
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        """Return the rows of one query as dicts by column name; timestamps are ISO text in UTC."""
+        answer = self._answer(sql)
+        names = [column["name"] for column in answer.get("columns", ())]
+        return [dict(zip(names, row, strict=True)) for row in answer.get("dataset", ())]
+
+    def wait_for(self, table: str) -> None:
+        """Wait until everything sent to a WAL table is applied; returns at once for other tables.
+
+        Raises TableSuspended when the table stopped applying, QueryError when there is none of
+        that name.
+        """
+        try:
+            self.query(f"select wait_wal_table({literal(table)})")
+        except QueryError as error:
+            if "suspended" in error.message:
+                raise TableSuspended(table, self._suspension(table)) from None
+            raise
+
+    def server_version(self) -> str:
+        """Return the server's version such as `9.3.4`; `unknown` where its build names none."""
+        build = next(iter(self.query("select build()")[0].values()))
+        found = re.search(r"QuestDB (\S+?),", str(build))
+        return found[1] if found else "unknown"
+
+    def _suspension(self, table: str) -> str:
+        name = table.lower()
+        rows = self.query("select * from wal_tables()")
+        return next(
+            (str(r.get("errorMessage") or "") for r in rows if r["name"].lower() == name), ""
+        )
+
+    def _answer(self, sql: str) -> dict[str, Any]:
+        try:
+            response = self._pool.request(
+                "GET",
+                self._path,
+                fields={"query": sql},
+                headers=self._headers,
+                redirect=False,
+                retries=False,
+            )
+        except ReadTimeoutError:
+            raise Unreachable(
+                f"QuestDB at {self.url} did not answer within {self._timeout_ms} ms; the statement "
+                "may still be running there."
+            ) from None
+        except HTTPError as error:
+            raise Unreachable(
+                f"QuestDB at {self.url} cannot be reached: {_cause(error)}."
+            ) from None
+        if response.status in _REFUSED_LOGIN:
+            raise AuthenticationFailed(f"QuestDB at {self.url} refused the user or the password.")
+        try:
+            answer = json.loads(response.data)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict) or not any(key in answer for key in _ANSWERS):
+            raise Unreachable(
+                f"What answers at {self.url} is not QuestDB (HTTP {response.status})."
+            )
+        # An error can come with HTTP 200, and after the first rows of an answer.
+        if "error" in answer:
+            position = answer.get("position")
+            raise QueryError(
+                sql, str(answer["error"]), position if isinstance(position, int) else None
+            )
+        return answer
+
+
+def _cause(error: BaseException) -> str:
+    while isinstance(error.__context__, OSError) and error.__context__.strerror:
+        error = error.__context__
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    # urllib3 writes "<connection object>: what happened".
+    return " ".join(str(error).split(">: ")[-1].split()).rstrip(".")

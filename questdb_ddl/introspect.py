@@ -1,0 +1,165 @@
+"""Read the structure of many tables with a handful of queries."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from questdb_ddl.errors import DeclarationError, QueryError, QuestDBDDLError
+from questdb_ddl.names import is_system_table, literal, quote
+from questdb_ddl.spec import Kind, LiveColumn, LiveTable, PartitionBy
+from questdb_ddl.types import ColumnType, Other, Symbol, parse_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from questdb_ddl.client import Client
+
+TABLES_PER_QUERY = 100
+"""Some 110 SELECTs in one UNION ALL are "too complex to evaluate"."""
+
+REGISTRATION_SECONDS = 30.0
+_KINDS = {"V": Kind.VIEW, "M": Kind.MATERIALIZED_VIEW}
+_ATTEMPTS = 3
+
+
+def live_tables(
+    client: Client,
+    names: Iterable[str] | None = None,
+    *,
+    counts: bool = False,
+    parquet: bool = False,
+) -> dict[str, LiveTable]:
+    """Return the tables of a server by their lower-case name; all of them, or those in `names`.
+
+    Names that do not exist are left out, and so are QuestDB's own tables. Views have no columns
+    here. Two queries, and one more per 100 tables for columns, deduplication keys and symbols.
+
+    `counts` reads exact row counts and the first and last timestamp, which opens every table;
+    without it they are what the server keeps (9.3 and later), else None. `parquet` fills
+    `has_parquet`. Raises what `Client` raises, and QuestDBDDLError when the server, just started,
+    does not register its tables within 30 seconds.
+    """
+    wanted = None if names is None else {name.lower() for name in names}
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _read(client, wanted, counts=counts, parquet=parquet)
+        except QueryError as error:
+            # A table can be dropped between the listing and its columns.
+            if "does not exist" not in error.message or attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError  # pragma: no cover - the loop returns or raises
+
+
+def _read(
+    client: Client, wanted: set[str] | None, *, counts: bool, parquet: bool
+) -> dict[str, LiveTable]:
+    suspended, rows = _registered(client, wanted)
+    tables = [row for row in rows if _kind(row) is Kind.TABLE]
+    names = [row["table_name"] for row in tables]
+    columns = _per_table(client, names, lambda name: f"* from table_columns({literal(name)})")
+    stamps = {row["table_name"]: row["designatedTimestamp"] for row in tables}
+    counted = _per_table(client, names, lambda n: _count(n, stamps[n])) if counts else {}
+    partitions: dict[str, list[dict[str, Any]]] = {}
+    if parquet:
+        partitions = _per_table(
+            client, names, lambda name: f"isParquet from table_partitions({literal(name)})"
+        )
+    result = {}
+    for row in rows:
+        name = row["table_name"]
+        count = counted.get(name, [_known_counts(row)])[0]
+        has_parquet = any(p["isParquet"] for p in partitions[name]) if name in partitions else None
+        result[name.lower()] = LiveTable(
+            name,
+            tuple(LiveColumn(c["column"], _type(c)) for c in columns.get(name, ())),
+            designated_timestamp=row["designatedTimestamp"],
+            partition_by=PartitionBy(row["partitionBy"]),
+            ttl_value=row.get("ttlValue", 0),
+            ttl_unit=row.get("ttlUnit", "HOUR"),
+            wal=row["walEnabled"],
+            max_uncommitted_rows=row["maxUncommittedRows"],
+            o3_max_lag_ms=row["o3MaxLag"] // 1000,
+            dedup_keys=tuple(c["column"] for c in columns.get(name, ()) if c["upsertKey"]),
+            kind=_kind(row),
+            row_count=count["rows"],
+            min_timestamp=count["first"],
+            max_timestamp=count["last"],
+            suspended=name in suspended,
+            has_parquet=has_parquet,
+        )
+    return result
+
+
+def _registered(client: Client, wanted: set[str] | None) -> tuple[set[str], list[dict[str, Any]]]:
+    # Just after a start tables() is incomplete while wal_tables() is whole.
+    deadline = time.monotonic() + REGISTRATION_SECONDS
+    while True:
+        wal = {row["name"]: row for row in client.query("select * from wal_tables()")}
+        rows = client.query("select * from tables()")
+        rows = [row for row in rows if _is_wanted(row["table_name"], wanted)]
+        known = {row["table_name"] for row in rows}
+        unknown = {name for name in wal if _is_wanted(name, wanted)} - known
+        if not unknown:
+            return {name for name, row in wal.items() if row["suspended"]}, rows
+        if time.monotonic() > deadline:
+            raise QuestDBDDLError(
+                f"QuestDB at {client.url} has not registered {len(unknown)} of its tables within "
+                f"{REGISTRATION_SECONDS:.0f} s, {min(unknown)} among them; look into its log."
+            )
+        time.sleep(0.1)
+
+
+def _is_wanted(name: str, wanted: set[str] | None) -> bool:
+    return not is_system_table(name) and (wanted is None or name.lower() in wanted)
+
+
+def _kind(row: dict[str, Any]) -> Kind:
+    if row.get("matView"):
+        return Kind.MATERIALIZED_VIEW
+    return _KINDS.get(row.get("table_type", "T"), Kind.TABLE)
+
+
+def _per_table(
+    client: Client, names: list[str], select: Callable[[str], str]
+) -> dict[str, list[dict[str, Any]]]:
+    result: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for start in range(0, len(names), TABLES_PER_QUERY):
+        batch = names[start : start + TABLES_PER_QUERY]
+        parts = (f"select {n} n, {select(name)}" for n, name in enumerate(batch))
+        for row in client.query(" union all ".join(parts)):
+            result[batch[row["n"]]].append(row)
+    return result
+
+
+def _count(name: str, stamp: str | None) -> str:
+    if stamp is None:
+        return f"count() rows, null::string first, null::string last from {quote(name)}"
+    bounds = ", ".join(
+        f"{function}({quote(stamp)})::string {label}"
+        for function, label in (("min", "first"), ("max", "last"))
+    )
+    return f"count() rows, {bounds} from {quote(name)}"
+
+
+def _known_counts(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "rows": row.get("table_row_count"),
+        "first": row.get("table_min_timestamp"),
+        "last": row.get("table_max_timestamp"),
+    }
+
+
+def _type(row: dict[str, Any]) -> ColumnType:
+    if row["type"] == Symbol.keyword:
+        indexed = row["indexed"]
+        return Symbol(
+            capacity=row["symbolCapacity"] or None,
+            cache=row["symbolCached"],
+            index=indexed,
+            index_capacity=row["indexBlockCapacity"] if indexed else None,
+        )
+    try:
+        return parse_type(row["type"])
+    except DeclarationError:
+        return Other(row["type"])

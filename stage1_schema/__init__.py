@@ -1,0 +1,1 @@
+"""One Alembic history for the PostgreSQL and QuestDB schemas of Stage1."""

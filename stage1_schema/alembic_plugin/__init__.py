@@ -1,0 +1,20 @@
+"""What this project teaches Alembic: verbatim SQL, QuestDB tables, how a run behaves.
+
+Alembic finds it by the entry point `alembic.plugins`; see its documentation of plugins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from alembic.runtime.plugins import Plugin
+
+
+def setup(plugin: Plugin) -> None:  # noqa: ARG001 - Alembic's signature
+    """Register the operations of this project with Alembic."""
+    from stage1_schema.alembic_plugin import (  # noqa: F401, PLC0415 - importing registers
+        legacy_ops,
+        questdb_ops,
+        sql_ops,
+    )

@@ -1,0 +1,175 @@
+"""Alembic operations on QuestDB tables, so that one history holds both stores.
+
+A QuestDB statement cannot be rolled back. Each operation therefore converges: run again after a
+failure at any point, it finds what stands and does the rest. PostgreSQL's revision is stamped only
+after QuestDB's part is done and read back.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from alembic.operations import MigrateOperation, Operations
+
+from stage1_schema.errors import QuestDBError
+from stage1_schema.questdb import client, plain_questdb_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from questdb_ddl import Client, Table
+    from stage1_schema.settings import QuestDBSettings
+
+log = logging.getLogger("alembic.runtime.migration")
+
+
+class QuestDBTarget:
+    """The QuestDB of one Alembic run: connected when first needed, or skipped when told so."""
+
+    def __init__(self, settings: QuestDBSettings | None, *, skip: bool = False) -> None:
+        """Keep `settings`; None together with `skip` is a run without QuestDB."""
+        self.settings = settings
+        self.skip = skip
+
+    @cached_property
+    def client(self) -> Client:
+        """The client, kept for the whole run."""
+        if self.settings is None:
+            raise QuestDBError("QuestDB is not set.", next_step="set STAGE1_QUESTDB_REST.")
+        return client(self.settings)
+
+    def require(self) -> None:
+        """Raise QuestDBError unless QuestDB answers; called before a run changes anything."""
+        if self.skip:
+            return
+        try:
+            self.client.server_version()
+        except Exception as error:
+            raise QuestDBError(
+                f"{str(error).rstrip('.')}. Nothing was changed.",
+                next_step="start QuestDB, or run without it: alembic -x questdb=skip upgrade head.",
+            ) from error
+
+    def close(self) -> None:
+        """Close the connection if one was made."""
+        if "client" in self.__dict__:
+            self.client.close()
+
+
+@Operations.register_operation("create_questdb_table")
+class CreateQuestDBTableOp(MigrateOperation):
+    """Create one QuestDB table."""
+
+    def __init__(self, name: str, **declaration: Any) -> None:  # noqa: ANN401 - plain data
+        """Keep the frozen declaration, as `questdb_ddl.Table.to_data()` writes it."""
+        self.name = name
+        self.declaration = declaration
+
+    @classmethod
+    def create_questdb_table(
+        cls,
+        operations: Operations,
+        name: str,
+        *,
+        columns: Mapping[str, str],
+        designated_timestamp: str = "timestamp",
+        partition_by: str = "MONTH",
+        dedup_keys: Sequence[str] = (),
+        **more: Any,  # noqa: ANN401 - plain data
+    ) -> None:
+        """Create table `name` in QuestDB, wait until it is applied, and read it back.
+
+        `columns` maps names to QuestDB types such as `SYMBOL CAPACITY 4096`. Raises QuestDBError
+        when a table of that name stands with another structure.
+        """
+        operations.invoke(
+            cls(
+                name,
+                columns=dict(columns),
+                designated_timestamp=designated_timestamp,
+                partition_by=partition_by,
+                dedup_keys=list(dedup_keys),
+                **more,
+            )
+        )
+
+    @property
+    def table(self) -> Table:
+        """The declaration as questdb_ddl's value."""
+        from questdb_ddl import Table  # noqa: PLC0415 - only where a QuestDB step runs
+
+        return Table.from_data({"name": self.name, **self.declaration})
+
+    def reverse(self) -> MigrateOperation:
+        """Return the operation that puts the table away."""
+        return RetireQuestDBTableOp(self.name, **self.declaration)
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return what `alembic check` prints."""
+        return ("create_questdb_table", self.name)
+
+
+@Operations.register_operation("retire_questdb_table")
+class RetireQuestDBTableOp(MigrateOperation):
+    """Put one QuestDB table away."""
+
+    def __init__(self, name: str, **declaration: Any) -> None:  # noqa: ANN401 - plain data
+        """Keep the name, and the declaration for the way back."""
+        self.name = name
+        self.declaration = declaration
+
+    @classmethod
+    def retire_questdb_table(cls, operations: Operations, name: str) -> None:
+        """Drop table `name` if it is empty, else rename it to `<name>_retired_<time>`."""
+        operations.invoke(cls(name))
+
+    def reverse(self) -> MigrateOperation:
+        """Return the operation that creates the table again."""
+        return CreateQuestDBTableOp(self.name, **self.declaration)
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return what `alembic check` prints."""
+        return ("retire_questdb_table", self.name)
+
+
+@Operations.implementation_for(CreateQuestDBTableOp)
+def _create(operations: Operations, operation: CreateQuestDBTableOp) -> None:
+    from questdb_ddl import ensure_table, render  # noqa: PLC0415 - only where a step runs
+
+    context = operations.migration_context
+    if context.as_sql:
+        _comment(operations, render.create_table(operation.table))
+        return
+    target: QuestDBTarget = context.opts["questdb"]
+    if target.skip:
+        log.warning("QuestDB skipped: table %s was not created", operation.name)
+        return
+    with plain_questdb_errors():
+        outcome = ensure_table(target.client, operation.table)
+    log.info("QuestDB table %s: %s", operation.name, outcome)
+
+
+@Operations.implementation_for(RetireQuestDBTableOp)
+def _retire(operations: Operations, operation: RetireQuestDBTableOp) -> None:
+    from questdb_ddl import retire  # noqa: PLC0415 - only where a step runs
+
+    context = operations.migration_context
+    if context.as_sql:
+        _comment(operations, f'retire table "{operation.name}": rename it if it holds rows')
+        return
+    target: QuestDBTarget = context.opts["questdb"]
+    if target.skip:
+        log.warning("QuestDB skipped: table %s still stands", operation.name)
+        return
+    with plain_questdb_errors():
+        outcome = retire(target.client, operation.name, datetime.now(UTC))
+    kept = f" ({outcome.rows:,} rows, kept as {outcome.kept_as})" if outcome.kept_as else ""
+    log.info("QuestDB table %s: %s%s", operation.name, outcome.action, kept)
+
+
+def _comment(operations: Operations, statement: str) -> None:
+    lines = "\n".join(f"-- QuestDB: {line}" for line in statement.splitlines())
+    operations.migration_context.impl.static_output(lines + "\n")

@@ -1,0 +1,28 @@
+"""SQL text that reaches the server as it was written.
+
+`op.execute("…")` takes `:name` for a bind parameter and, offline, doubles `%`: a JSON literal in a
+function's body comes out broken without an error. A DDL element whose compiler returns the text
+is safe in both modes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import DDLElement
+from sqlalchemy.ext.compiler import compiles
+
+
+class Verbatim(DDLElement):
+    """One or more statements, run as they stand."""
+
+    def __init__(self, text: str) -> None:
+        """Keep `text`; the outermost semicolon is left to the server or the script."""
+        self.text = text.strip().removesuffix(";")
+
+
+@compiles(Verbatim)
+def _compile(element: Verbatim, compiler: Any, **_: Any) -> str:  # noqa: ANN401
+    # The DBAPI reads `%` only where the preparer says that it does.
+    doubles = compiler.preparer._double_percents  # noqa: SLF001 - the only place that knows
+    return element.text.replace("%", "%%") if doubles else element.text

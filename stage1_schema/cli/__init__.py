@@ -1,0 +1,74 @@
+"""The command line `stage1`. Each command is a file: parse, call the library, print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cached_property
+from importlib import import_module
+
+import click
+
+from stage1_schema import settings
+from stage1_schema.cli import console
+from stage1_schema.errors import Stage1Error
+
+COMMANDS = ("down", "reset", "status", "up")
+GROUPS = ("questdb",)
+
+
+class Stage1:
+    """What every command gets: the settings, read when first asked for."""
+
+    @cached_property
+    def settings(self) -> settings.Settings:
+        """The settings in force; raises SettingsError."""
+        return settings.load()
+
+
+pass_context = click.make_pass_decorator(Stage1, ensure=True)
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is called: `stage1 --help` stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of all commands."""
+        return sorted((*COMMANDS, *GROUPS))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of that name."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = import_module(f"stage1_schema.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="stage1-schema")
+def group() -> None:
+    """Look after the PostgreSQL and QuestDB schemas of Stage1.
+
+    Example: stage1 status
+    """
+
+
+def main() -> None:
+    """Run the command line; an error becomes one line and an exit code, never a traceback."""
+    try:
+        group.main(standalone_mode=False)
+    except Stage1Error as error:
+        if os.environ.get("STAGE1_DEBUG"):
+            raise
+        console.fail(str(error), getattr(error, "log_tail", ""))
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        console.fail("interrupted. Next: run the same command again, it goes on where it stopped.")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

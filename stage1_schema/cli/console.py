@@ -1,0 +1,48 @@
+"""How a command talks: tables and plain lines, progress on a terminal, errors as one line."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+WIDE = 160
+"""Columns where the output is no terminal, so that a log holds whole lines."""
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[str], None]]:
+    """Show what is going on while the block runs: a live line on a terminal, else nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with Console(stderr=True).status(title) as live:
+        yield lambda text: live.update(f"{title}: {escape(text)}")
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print aligned columns; numbers stand to the right, with thousands."""
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for number, heading in enumerate(headings):
+        numeric = bool(rows) and all(isinstance(row[number], int) for row in rows)
+        grid.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
+    for row in rows:
+        grid.add_row(*(f"{v:,}" if isinstance(v, int) else escape(str(v)) for v in row))
+    terminal = sys.stdout.isatty()
+    Console(width=None if terminal else WIDE, highlight=False).print(grid)
+
+
+def fail(message: str, detail: str = "") -> None:
+    """Print an error: one line, then where there is one the end of a server's log."""
+    click.echo(f"stage1: {message}", err=True)
+    if detail:
+        click.echo(detail, err=True)

@@ -1,0 +1,102 @@
+"""Connections to PostgreSQL, and the words for the ones that fail."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from stage1_schema.errors import PostgresError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+    from stage1_schema.settings import PostgresSettings
+
+CONNECT_TIMEOUT_S = 10
+
+
+def connect(settings: PostgresSettings, *, autocommit: bool = False) -> psycopg.Connection[Any]:
+    """Return a psycopg connection whose sessions speak UTC and see `public`.
+
+    Raises PostgresError with one line that says why it failed and what to do.
+    """
+    defaults = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "stage1"}
+    try:
+        conninfo = make_conninfo(**(defaults | dict(settings.parameters)))
+        connection = psycopg.connect(conninfo, autocommit=autocommit)
+    except psycopg.Error as error:
+        raise explain_connection(error, settings) from None
+    # SET and not libpq's `options`: a connection pooler may refuse start-up parameters.
+    connection.execute("SET timezone TO 'UTC'")
+    connection.execute("SET search_path TO public")
+    if not connection.autocommit:
+        connection.commit()
+    return connection
+
+
+def engine(settings: PostgresSettings) -> Engine:
+    """Return an engine without a pool. Its URL holds no login, so no repr can show one."""
+    return create_engine(
+        "postgresql+psycopg://", creator=lambda: connect(settings), poolclass=NullPool
+    )
+
+
+@contextmanager
+def plain_errors(settings: PostgresSettings) -> Iterator[None]:
+    """Turn an error of PostgreSQL inside the block into one line of a PostgresError."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _explain_statement(error.orig or error, settings) from error
+    except psycopg.Error as error:
+        raise _explain_statement(error, settings) from error
+
+
+def explain_connection(error: psycopg.Error, settings: PostgresSettings) -> PostgresError:
+    """Return what kept a connection from being made, and what to do about it."""
+    text = _last_line(str(error))
+    user, where = settings.parameters["user"], settings.where
+    if "password authentication failed" in text or "no password supplied" in text:
+        return PostgresError(
+            f"PostgreSQL at {where} refused the password of {user}.",
+            next_step="correct STAGE1_POSTGRES_USER and STAGE1_POSTGRES_PASSWORD.",
+        )
+    if "does not exist" in text and "database" in text:
+        return PostgresError(
+            f"PostgreSQL at {where} has no database {settings.database}.",
+            next_step="create it, or correct STAGE1_POSTGRES_DB.",
+        )
+    if "does not exist" in text and "role" in text:
+        return PostgresError(
+            f"PostgreSQL at {where} has no role {user}.",
+            next_step="create it, or correct STAGE1_POSTGRES_USER.",
+        )
+    return PostgresError(
+        f"PostgreSQL at {where} cannot be reached: {text}.",
+        next_step="start the server, or correct STAGE1_POSTGRES_HOST and STAGE1_POSTGRES_PORT.",
+    )
+
+
+def _explain_statement(error: BaseException, settings: PostgresSettings) -> PostgresError:
+    text = str(error).strip().splitlines()
+    diagnostic = getattr(error, "diag", None)
+    state = getattr(error, "sqlstate", None)
+    primary = (diagnostic and diagnostic.message_primary) or (text[0] if text else "no message")
+    hint = diagnostic and diagnostic.message_hint
+    return PostgresError(
+        f"PostgreSQL at {settings.where} refused: {primary}" + (f" ({state})." if state else "."),
+        next_step=hint or "mend the cause and run the same command again.",
+    )
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip(" -\t.") for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if "failed" in line or "could not" in line or "FATAL" in line]
+    return (telling or lines or ["no message"])[-1]

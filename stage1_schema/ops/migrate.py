@@ -1,0 +1,99 @@
+"""Run Alembic from a program: the same history and the same checks as its command line."""
+
+from __future__ import annotations
+
+import logging
+from argparse import Namespace
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from stage1_schema.errors import Stage1Error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from stage1_schema.settings import Settings
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def config(settings: Settings | None = None, arguments: Sequence[str] = ()) -> Config:
+    """Return Alembic's configuration for `settings`; `arguments` are what `-x` would say.
+
+    Raises Stage1Error when neither the current directory nor the checkout holds alembic.ini.
+    """
+    places = (Path.cwd() / "alembic.ini", CHECKOUT / "alembic.ini")
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise Stage1Error("There is no alembic.ini here.", next_step="run this in the checkout.")
+    result = Config(path, cmd_opts=Namespace(x=list(arguments)))
+    result.attributes["settings"] = settings
+    result.attributes["keep_logging"] = True
+    return result
+
+
+def head() -> str:
+    """Return the head of the one history; raises Stage1Error when there are several."""
+    heads = ScriptDirectory.from_config(config()).get_heads()
+    if len(heads) != 1:
+        raise Stage1Error(f"The history has {len(heads)} heads.", next_step="alembic merge heads.")
+    return heads[0]
+
+
+def revision(connection: Connection) -> str | None:
+    """Return the revision that the database stands at; None where nothing was migrated."""
+    heads = MigrationContext.configure(connection).get_current_heads()
+    return ", ".join(heads) or None
+
+
+def upgrade(
+    settings: Settings,
+    *,
+    arguments: Sequence[str] = (),
+    progress: Callable[[str], None] | None = None,
+) -> None:
+    """Bring both stores to head; `progress` is told each step. Raises Stage1Error."""
+    with _told(progress):
+        try:
+            command.upgrade(config(settings, arguments), "head")
+        except CommandError as error:
+            raise (
+                error.__cause__
+                if isinstance(error.__cause__, Stage1Error)
+                else Stage1Error(str(error))
+            ) from None
+
+
+@contextmanager
+def _told(progress: Callable[[str], None] | None) -> Iterator[None]:
+    """Pass on what Alembic logs about its steps."""
+    logger = logging.getLogger("alembic.runtime.migration")
+    handler = _Callback(progress or (lambda _: None))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _Callback(logging.Handler):
+    def __init__(self, told: Callable[[str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if not text.startswith(("Context impl", "Will assume")):
+            self._told(text)

@@ -1,0 +1,176 @@
+"""What stands in both stores: where, which version, which revision, which tables, which drift."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from stage1_schema.connect import engine, plain_errors
+from stage1_schema.errors import Stage1Error
+from stage1_schema.ops import drift, migrate
+from stage1_schema.ops.datasets import recorded_tables
+from stage1_schema.questdb import client, plain_questdb_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Connection
+
+    from questdb_ddl import LiveTable
+    from stage1_schema.settings import Settings
+
+EXACT_ROWS = 100_000
+"""Up to so many rows (by PostgreSQL's estimate) a table is counted; above, the estimate stands."""
+
+
+@dataclass(frozen=True)
+class PostgresTable:
+    """A table with its rows; `exact` is False where the number is PostgreSQL's estimate."""
+
+    name: str
+    rows: int
+    exact: bool
+
+
+@dataclass(frozen=True)
+class PostgresStatus:
+    """The PostgreSQL side. `error` is set, and the rest empty, when it cannot be reached."""
+
+    where: str
+    local: bool
+    version: str | None = None
+    revision: str | None = None
+    head: str | None = None
+    tables: tuple[PostgresTable, ...] = ()
+    drift: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class QuestDBTable:
+    """A table with its rows and layout; `ttl_months` is None where rows are kept for ever."""
+
+    name: str
+    rows: int
+    partition_by: str
+    wal: bool
+    dedup: bool
+    ttl_months: int | None
+    first: str | None
+    last: str | None
+
+
+@dataclass(frozen=True)
+class QuestDBStatus:
+    """The QuestDB side. `error` is set, and the rest empty, when it cannot be reached."""
+
+    where: str
+    local: bool
+    version: str | None = None
+    tables: tuple[QuestDBTable, ...] = ()
+    drift: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Both stores."""
+
+    postgres: PostgresStatus
+    questdb: QuestDBStatus
+    recorded: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def healthy(self) -> bool:
+        """True when both stores answer, stand at head and show no drift."""
+        sides = (self.postgres, self.questdb)
+        return not any(side.error or side.drift for side in sides) and (
+            self.postgres.revision == self.postgres.head
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data for `--json`."""
+        return {
+            "postgres": asdict(self.postgres),
+            "questdb": asdict(self.questdb),
+            "healthy": self.healthy,
+        }
+
+
+def read(settings: Settings) -> Status:
+    """Return the status of both stores; one that fails is reported, and the other still read."""
+    recorded: list[str] = []
+    try:
+        postgres = _postgres(settings, recorded)
+    except Stage1Error as error:
+        where, local = settings.postgres.where, settings.postgres.local
+        postgres = PostgresStatus(where, local, error=str(error))
+    try:
+        questdb = _questdb(settings, recorded)
+    except Stage1Error as error:
+        questdb = QuestDBStatus(settings.questdb.where, settings.questdb.local, error=str(error))
+    return Status(postgres, questdb, tuple(recorded))
+
+
+def _postgres(settings: Settings, recorded: list[str]) -> PostgresStatus:
+    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+        revision = migrate.revision(connection)
+        head = migrate.head()
+        recorded += recorded_tables(connection)
+        return PostgresStatus(
+            where=settings.postgres.where,
+            local=settings.postgres.local,
+            version=connection.execute(text("SHOW server_version")).scalar_one().split()[0],
+            revision=revision,
+            head=head,
+            tables=tuple(_postgres_tables(connection)),
+            drift=drift.postgres(connection) if revision == head else (),
+        )
+
+
+def _postgres_tables(connection: Connection) -> Iterable[PostgresTable]:
+    rows = connection.execute(
+        text("""
+        SELECT c.relname AS name, c.reltuples::bigint AS estimate
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
+         ORDER BY c.relname
+    """)
+    ).all()
+    for name, estimate in rows:
+        if estimate > EXACT_ROWS:
+            yield PostgresTable(name, estimate, exact=False)
+        else:
+            quoted = connection.dialect.identifier_preparer.quote_identifier(name)
+            count = connection.execute(text(f"SELECT count(*) FROM public.{quoted}")).scalar_one()
+            yield PostgresTable(name, count, exact=True)
+
+
+def _questdb(settings: Settings, recorded: list[str]) -> QuestDBStatus:
+    from questdb_ddl import live_tables  # noqa: PLC0415 - PostgreSQL may be all that answers
+
+    with plain_questdb_errors(), client(settings.questdb) as questdb:
+        version = questdb.server_version()
+        live = live_tables(questdb, counts=True)
+        return QuestDBStatus(
+            where=settings.questdb.where,
+            local=settings.questdb.local,
+            version=version,
+            tables=tuple(_questdb_table(table) for _, table in sorted(live.items())),
+            drift=drift.questdb(live, recorded),
+        )
+
+
+def _questdb_table(live: LiveTable) -> QuestDBTable:
+    return QuestDBTable(
+        name=live.name,
+        rows=live.row_count or 0,
+        partition_by=str(live.partition_by),
+        wal=live.wal,
+        dedup=bool(live.dedup_keys),
+        ttl_months=live.ttl_months,
+        first=live.min_timestamp,
+        last=live.max_timestamp,
+    )

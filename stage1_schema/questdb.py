@@ -1,0 +1,38 @@
+"""The QuestDB client for the settings in force, and the words for its errors."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from stage1_schema.errors import QuestDBError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from questdb_ddl import Client
+    from stage1_schema.settings import QuestDBSettings
+
+
+def client(settings: QuestDBSettings) -> Client:
+    """Return a client that keeps one connection; nothing is sent yet."""
+    from questdb_ddl import Client  # noqa: PLC0415 - a run without QuestDB does not pay for it
+
+    return Client(
+        settings.url,
+        user=settings.user,
+        password=settings.password,
+        connect_timeout_ms=settings.connect_timeout_ms,
+        timeout_ms=settings.rest_timeout_ms,
+    )
+
+
+@contextmanager
+def plain_questdb_errors() -> Iterator[None]:
+    """Turn an error of questdb_ddl inside the block into a QuestDBError of the same text."""
+    from questdb_ddl import QuestDBDDLError  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except QuestDBDDLError as error:
+        raise QuestDBError(str(error)) from error

@@ -1,0 +1,1 @@
+"""A local PostgreSQL and a local QuestDB for people and tests: no Docker, no root needed."""

@@ -1,0 +1,270 @@
+"""Where the two stores are: read from the environment, a `.env` file, or the local servers.
+
+The names of the variables are those of the clients (contract, part 7); this module adds
+`STAGE1_POSTGRES_URL`, `STAGE1_POSTGRES_SSLMODE`, `STAGE1_QUESTDB_USER`, `STAGE1_QUESTDB_PASSWORD`
+and the names of the roles.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from psycopg import ProgrammingError, conninfo
+
+from stage1_schema.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stage1_schema.servers.state import LocalState
+
+POSTGRES_PARTS = {
+    "STAGE1_POSTGRES_HOST": "host",
+    "STAGE1_POSTGRES_PORT": "port",
+    "STAGE1_POSTGRES_DB": "dbname",
+    "STAGE1_POSTGRES_USER": "user",
+    "STAGE1_POSTGRES_PASSWORD": "password",
+    "STAGE1_POSTGRES_SSLMODE": "sslmode",
+}
+MAX_PORT = 65_535
+POSTGRES_DEFAULTS = {"port": "5432", "dbname": "stage1_trading", "user": "stage1_app"}
+
+
+@dataclass(frozen=True)
+class PostgresSettings:
+    """How to reach PostgreSQL: libpq's parameters, the password kept out of every repr."""
+
+    parameters: Mapping[str, str] = field(repr=False)
+    local: bool = False  # the server of `make up`
+
+    @property
+    def database(self) -> str:
+        """The database's name, which a destructive command wants as confirmation."""
+        return self.parameters["dbname"]
+
+    @property
+    def where(self) -> str:
+        """`host:port/database` for people to read; never a password."""
+        host = self.parameters.get("host", "(default socket)")
+        return f"{host}:{self.parameters['port']}/{self.database}"
+
+
+@dataclass(frozen=True)
+class QuestDBSettings:
+    """How to reach QuestDB over REST. Timeouts are in ms, as in the contract."""
+
+    url: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    connect_timeout_ms: int = 5_000
+    rest_timeout_ms: int = 60_000
+    local: bool = False
+
+    @property
+    def where(self) -> str:
+        """`host:port` for people to read."""
+        return self.address
+
+    @property
+    def address(self) -> str:
+        """`host:port`, as the ILP client wants it."""
+        parts = urlsplit(self.url)
+        return f"{parts.hostname}:{parts.port or 9000}"
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Names of the PostgreSQL roles that the grants go to."""
+
+    owner: str = "stage1_owner"
+    app: str = "stage1_app"
+    readonly: str = "stage1_readonly"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Both stores, and the roles."""
+
+    postgres: PostgresSettings
+    questdb: QuestDBSettings
+    roles: Roles = field(default_factory=Roles)
+
+
+def load(
+    environment: Mapping[str, str] | None = None, *, directory: Path | None = None
+) -> Settings:
+    """Return the settings in force.
+
+    A variable of the process wins over `.env` in `directory` (default: the current one), which
+    wins over the local servers of `make up`. Each store falls back on its own.
+
+    Raises SettingsError when a value cannot be used, or when a store is neither set nor local.
+    """
+    directory = directory or Path.cwd()
+    given = _given(environment, directory)
+    local = _Local(given, directory)
+    return Settings(
+        postgres=_postgres(given) or local.postgres(),
+        questdb=_questdb(given) or local.questdb(),
+        roles=_roles(given),
+    )
+
+
+def roles(environment: Mapping[str, str] | None = None, *, directory: Path | None = None) -> Roles:
+    """Return the names of the roles: needed offline too, where no store is."""
+    return _roles(_given(environment, directory or Path.cwd()))
+
+
+def local_directory(given: Mapping[str, str] | None = None, directory: Path | None = None) -> Path:
+    """Return the directory of the local servers: `STAGE1_LOCAL_DIR`, else `.stage1`."""
+    name = (os.environ if given is None else given).get("STAGE1_LOCAL_DIR") or ".stage1"
+    return (directory or Path.cwd()) / name
+
+
+def _given(environment: Mapping[str, str] | None, directory: Path) -> dict[str, str]:
+    values = _dotenv(directory) | dict(os.environ if environment is None else environment)
+    return {name: value for name, value in values.items() if name.startswith("STAGE1_") and value}
+
+
+def _roles(given: Mapping[str, str]) -> Roles:
+    return Roles(
+        owner=given.get("STAGE1_OWNER_ROLE", Roles.owner),
+        app=given.get("STAGE1_APP_ROLE", Roles.app),
+        readonly=given.get("STAGE1_READONLY_ROLE", Roles.readonly),
+    )
+
+
+def _dotenv(directory: Path) -> dict[str, str]:
+    path = directory / ".env"
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values  # noqa: PLC0415 - only where a file is there to read
+
+    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+
+
+def _postgres(given: Mapping[str, str]) -> PostgresSettings | None:
+    url = given.get("STAGE1_POSTGRES_URL")
+    parts = {key: given[name] for name, key in POSTGRES_PARTS.items() if name in given}
+    if url is None and "host" not in parts:
+        if parts:
+            raise SettingsError(
+                f"{_names(given, POSTGRES_PARTS)} is set but STAGE1_POSTGRES_HOST is not.",
+                next_step="set STAGE1_POSTGRES_HOST or STAGE1_POSTGRES_URL, or unset the others.",
+            )
+        return None
+    if url is not None:
+        try:
+            parts = {key: str(value) for key, value in conninfo.conninfo_to_dict(url).items()} | {
+                key: value for key, value in parts.items() if key in ("password", "sslmode")
+            }
+        except ProgrammingError:  # its text would repeat the URL, password included
+            raise SettingsError(
+                "STAGE1_POSTGRES_URL is not a libpq connection string.",
+                next_step="write postgresql://user@host:5432/stage1_trading"
+                " or postgresql:///stage1_trading?host=/socket/directory.",
+            ) from None
+    parameters = POSTGRES_DEFAULTS | parts
+    _port("PostgreSQL", parameters["port"])
+    return PostgresSettings(parameters)
+
+
+def _questdb(given: Mapping[str, str]) -> QuestDBSettings | None:
+    url = given.get("STAGE1_QUESTDB_REST")
+    if url is None and "STAGE1_QUESTDB_HOST" in given:
+        url = f"http://{given['STAGE1_QUESTDB_HOST']}:9000"
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise SettingsError(
+            "STAGE1_QUESTDB_REST is not a base URL such as http://host:9000.",
+            next_step="put the login into STAGE1_QUESTDB_USER and STAGE1_QUESTDB_PASSWORD.",
+        )
+    try:
+        _port("QuestDB", str(parts.port or 9000))
+    except ValueError:
+        raise SettingsError(
+            "The port in STAGE1_QUESTDB_REST is not a number from 1 to 65535.",
+            next_step="write a base URL such as http://host:9000.",
+        ) from None
+    return QuestDBSettings(
+        url=url.rstrip("/"),
+        user=given.get("STAGE1_QUESTDB_USER"),
+        password=given.get("STAGE1_QUESTDB_PASSWORD"),
+        connect_timeout_ms=_milliseconds(given, "STAGE1_QUESTDB_CONNECT_TIMEOUT_MS", 5_000),
+        rest_timeout_ms=_milliseconds(given, "STAGE1_QUESTDB_REST_TIMEOUT_MS", 60_000),
+    )
+
+
+class _Local:
+    """The local servers, looked at only when a store is not set."""
+
+    def __init__(self, given: Mapping[str, str], directory: Path) -> None:
+        self._directory = local_directory(given, directory)
+
+    @cached_property
+    def _state(self) -> LocalState | None:
+        from stage1_schema.servers import state  # noqa: PLC0415 - not needed in a deploy
+
+        return state.read(self._directory)
+
+    def postgres(self) -> PostgresSettings:
+        record = self._state and self._state.postgres
+        if not record:
+            raise _neither(
+                "PostgreSQL",
+                "STAGE1_POSTGRES_HOST, STAGE1_POSTGRES_PORT,"
+                " STAGE1_POSTGRES_DB, STAGE1_POSTGRES_USER, STAGE1_POSTGRES_PASSWORD"
+                " (or STAGE1_POSTGRES_URL)",
+            )
+        return PostgresSettings(
+            {
+                "host": record.host,
+                "port": str(record.port),
+                "dbname": record.database,
+                "user": record.user,
+                "password": record.password,
+            },
+            local=True,
+        )
+
+    def questdb(self) -> QuestDBSettings:
+        record = self._state and self._state.questdb
+        if not record:
+            raise _neither("QuestDB", "STAGE1_QUESTDB_REST")
+        return QuestDBSettings(url=record.url, local=True)
+
+
+def _neither(store: str, names: str) -> SettingsError:
+    return SettingsError(
+        f"{store} is not set and no local server runs.", next_step=f"make up, or set {names}."
+    )
+
+
+def _names(given: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    return ", ".join(name for name in wanted if name in given)
+
+
+def _port(store: str, value: str) -> None:
+    ports = value.split(",")  # libpq takes one for each of several hosts
+    if not all(port.isdigit() and 0 < int(port) <= MAX_PORT for port in ports):
+        raise SettingsError(
+            f"The port of {store} is {value!r}, not a number from 1 to {MAX_PORT}.",
+            next_step="correct it in the environment or in .env.",
+        )
+
+
+def _milliseconds(given: Mapping[str, str], name: str, default: int) -> int:
+    value = given.get(name, str(default))
+    if not value.isdigit() or int(value) == 0:
+        raise SettingsError(
+            f"{name} is {value!r}, not a whole number of milliseconds.",
+            next_step=f"set it to {default} or unset it.",
+        )
+    return int(value)

@@ -1,0 +1,39 @@
+"""Servers of the tests' own, started when the first test asks for one."""
+
+import os
+
+import pytest
+
+from stage1_schema.servers.postgres import LocalPostgres
+from stage1_schema.servers.questdb import LocalQuestDB
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="Rewrite the golden files.")
+
+
+def pytest_configure(config):
+    # The collector of pytest-alembic 0.13 breaks pytest 9.2; the tests import what they need of it.
+    config.option.pytest_alembic_tests_path = "no-such-file"
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch, tmp_path_factory):
+    """Keep every test away from the settings of its user and from the servers of `make up`."""
+    for name in [name for name in os.environ if name.startswith("STAGE1_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("STAGE1_LOCAL_DIR", str(tmp_path_factory.mktemp("local")))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory):
+    """A PostgreSQL 18 with `host`, `port`, `user` (a superuser) and `password`."""
+    with LocalPostgres(tmp_path_factory.mktemp("postgres"), fsync=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def questdb_server(tmp_path_factory):
+    """A QuestDB 9.3.4 with `url` and `directory`."""
+    with LocalQuestDB(tmp_path_factory.mktemp("questdb")) as server:
+        yield server

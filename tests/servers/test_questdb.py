@@ -1,0 +1,74 @@
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from stage1_schema.errors import ServerStartError
+from stage1_schema.servers.binaries import questdb_jar
+from stage1_schema.servers.questdb import LocalQuestDB
+
+
+def query(server, sql):
+    answer = urllib3.request("GET", f"{server.url}/exec", fields={"query": sql})
+    return answer.json().get("dataset")
+
+
+def test_listens_on_loopback_only(questdb_server, listening):
+    found = listening(questdb_server.process)
+    assert {(address.ip, address.port) for address in found} == {("127.0.0.1", questdb_server.port)}
+
+
+def test_many_files_may_be_open(questdb_server):
+    limits = Path(f"/proc/{questdb_server.process.pid}/limits").read_text()
+    (line,) = (line for line in limits.splitlines() if "open files" in line)
+    soft, hard = line.split()[3:5]
+    assert soft == hard
+
+
+def test_line_protocol_over_tcp_makes_monthly_partitions_and_a_kill_keeps_rows(tmp_path, listening):
+    with LocalQuestDB(tmp_path, ilp_tcp=True) as server:
+        found = {(address.ip, address.port) for address in listening(server.process)}
+        assert found == {("127.0.0.1", server.port), ("127.0.0.1", server.ilp_port)}
+        with socket.create_connection((server.host, server.ilp_port)) as line:
+            line.sendall(b"bars,dataset=x close=1.5 1735689600000000000\n")
+        deadline = time.monotonic() + 20
+        wanted = [["bars", "MONTH", True]]
+        tables = "SELECT table_name, partitionBy, walEnabled FROM tables()"
+        while query(server, tables) != wanted and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert query(server, tables) == wanted
+        query(server, "SELECT wait_wal_table('bars')")
+        server.process.kill()
+        killed = server.process
+        server.start()
+        assert server.process != killed
+        assert query(server, "SELECT close FROM bars") == [[1.5]]
+
+
+def test_a_setting_it_does_not_understand_shows_the_end_of_the_log(tmp_path):
+    broken = {"shared.worker.count": "many"}
+    with pytest.raises(ServerStartError, match="QuestDB did not start") as caught:
+        LocalQuestDB(tmp_path, settings=broken).start()
+    assert "\n" not in str(caught.value)
+    assert "shared.worker.count" in caught.value.log_tail
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path, taken_port):
+    with pytest.raises(ServerStartError, match=f"QuestDB cannot listen on 127.0.0.1:{taken_port}"):
+        LocalQuestDB(tmp_path, port=taken_port).start()
+
+
+def test_a_full_disk_is_one_line(tiny_disk):
+    with pytest.raises(
+        ServerStartError, match=r"QuestDB did not start\. Only \d MiB are free"
+    ) as caught:
+        LocalQuestDB(tiny_disk).start()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["8.2.0"])
+def test_the_oldest_version_of_the_field_runs(tmp_path, version):
+    with LocalQuestDB(tmp_path, jar=questdb_jar(version)) as server:
+        assert version in str(query(server, "SELECT build()"))
