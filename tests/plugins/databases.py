@@ -13,6 +13,10 @@ from stage1_schema.ops import migrate
 from stage1_schema.settings import PostgresSettings, QuestDBSettings, Settings
 
 NUMBERS = itertools.count()
+ALEMBIC_VERSION = (
+    "CREATE TABLE alembic_version ("
+    "version_num varchar(32) CONSTRAINT alembic_version_pkc PRIMARY KEY)"
+)
 
 
 class Database:
@@ -89,7 +93,7 @@ def declared(new_database, roles):
 
     with new_database() as database:
         with engine(database.settings.postgres).begin() as connection:
-            connection.execute(text("CREATE TABLE alembic_version (version_num varchar(32))"))
+            connection.execute(text(ALEMBIC_VERSION))
             Base.metadata.create_all(connection)
             connection.execute(text("SET check_function_bodies = off"))
             for each in sql.objects():

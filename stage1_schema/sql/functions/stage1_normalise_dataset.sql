@@ -9,6 +9,7 @@ AS $$
 DECLARE
     fresh boolean := TG_OP = 'INSERT' OR OLD.is_placeholder AND NOT NEW.is_placeholder;
     standing text;
+    manifest jsonb;
     before jsonb := '{}';
     facts jsonb;
 BEGIN
@@ -29,12 +30,13 @@ BEGIN
     IF fresh THEN
         facts := facts || stage1_time_facts(NEW) || stage1_column_facts(NEW);
     ELSE
+        manifest := stage1_json_object(OLD.metadata);
         before := stage1_time_facts(OLD) || stage1_column_facts(OLD);
         facts := facts || before
-            || stage1_changed_keys(stage1_manifest_facts(OLD.metadata), facts)
+            || stage1_changed_keys(stage1_manifest_facts(manifest), facts)
             || stage1_changed_keys(stage1_time_facts(OLD), stage1_time_facts(NEW))
             || stage1_changed_keys(stage1_column_facts(OLD), stage1_column_facts(NEW));
-        NEW.metadata := OLD.metadata || NEW.metadata;
+        NEW.metadata := manifest || NEW.metadata;
     END IF;
     facts := stage1_with_interval(before, facts);
     IF NOT facts ? 'dataset_slug' THEN
