@@ -9,7 +9,7 @@ import pytest
 from stage1_schema.servers.postgres import LocalPostgres
 from stage1_schema.servers.questdb import LocalQuestDB
 
-pytest_plugins = ["tests.plugins.databases"]
+pytest_plugins = ["tests.plugins.databases", "tests.plugins.golden"]
 
 
 def pytest_addoption(parser):
