@@ -10,7 +10,7 @@ from stage1_schema.servers.binaries import postgres_binaries
 from stage1_schema.servers.postgres import LocalPostgres
 from stage1_schema.servers.questdb import LocalQuestDB
 
-pytest_plugins = ["tests.plugins.databases"]
+pytest_plugins = ["tests.plugins.databases", "tests.plugins.golden"]
 
 
 def pytest_addoption(parser):

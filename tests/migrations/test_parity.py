@@ -6,19 +6,24 @@ import pytest
 
 from stage1_schema import sql
 from tests.migrations.catalogue import QUERIES, catalogue
+from tests.plugins.databases import ROLES, client, settings_for
 
 FROZEN = Path(__file__).parents[2] / "migrations" / "sql"
 
 
 @pytest.fixture(scope="module")
-def both(migrated, declared):
-    with migrated.connect() as after_revisions, declared.connect() as from_declarations:
+def both_ways(server_with_roles, template, declared):
+    migrated = settings_for(server_with_roles, template)
+    with (
+        client(migrated, ROLES.owner) as after_revisions,
+        client(declared, ROLES.owner) as from_declarations,
+    ):
         return catalogue(after_revisions), catalogue(from_declarations)
 
 
 @pytest.mark.parametrize("kind", QUERIES)
-def test_revisions_make_what_is_declared(both, kind):
-    migrated, declared = both
+def test_revisions_make_what_is_declared(both_ways, kind):
+    migrated, declared = both_ways
     assert migrated[kind]
     assert migrated[kind] == declared[kind]
 
@@ -44,10 +49,10 @@ def test_revisions_make_what_is_declared(both, kind):
     ],
     ids=list(QUERIES),
 )
-def test_the_comparison_sees_a_change(connection, both, kind, statement):
+def test_the_comparison_sees_a_change(connection, both_ways, kind, statement):
     connection.execute(statement)
     changed = catalogue(connection)
-    assert changed[kind] != both[0][kind]
+    assert changed[kind] != both_ways[0][kind]
 
 
 @pytest.mark.parametrize("declared_object", sql.objects(), ids=lambda each: each.name)

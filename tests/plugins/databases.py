@@ -1,122 +1,180 @@
-"""Migrated databases: a template is migrated once, every test gets a clone of its own."""
+"""Databases and settings for tests: one of its own for each, cloned from a template.
+
+`empty` is a database with nothing in it; `migrated` stands at head, and `connection` and `app` are
+connections to it; `both` are two empty stores. All belong to the owner's role and come with the
+application's and the read-only role, as `make up` makes them.
+"""
 
 import itertools
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.rows import dict_row
 from pytest_postgresql.janitor import DatabaseJanitor
+from sqlalchemy import text
 
-from stage1_schema import sql
+from stage1_schema import sql as declared_sql
+from stage1_schema.alembic_plugin.verbatim import Verbatim
+from stage1_schema.connect import engine
+from stage1_schema.models import Base
 from stage1_schema.ops import migrate
-from stage1_schema.settings import PostgresSettings, QuestDBSettings, Settings
+from stage1_schema.settings import PostgresSettings, QuestDBSettings, Roles, Settings
 
-NUMBERS = itertools.count()
+ROLES = Roles()
+PASSWORDS = {ROLES.owner: "owner secret", ROLES.app: "app secret", ROLES.readonly: "reader secret"}
+NO_QUESTDB = QuestDBSettings("http://127.0.0.1:1")
 ALEMBIC_VERSION = (
     "CREATE TABLE alembic_version ("
     "version_num varchar(32) CONSTRAINT alembic_version_pkc PRIMARY KEY)"
 )
-
-
-class Database:
-    """One database: `settings` for the library, `connect()` for SQL as a client sends it."""
-
-    def __init__(self, server, name):
-        self.name = name
-        self.parameters = {
-            "host": server.host,
-            "port": str(server.port),
-            "user": server.user,
-            "password": server.password,
-            "dbname": name,
-        }
-        self.settings = Settings(
-            PostgresSettings(self.parameters), QuestDBSettings("http://127.0.0.1:9")
-        )
-
-    def connect(self, **parameters):
-        return psycopg.connect(
-            **self.parameters | parameters, autocommit=True, row_factory=dict_row
-        )
+_numbers = itertools.count(1)
 
 
 @contextmanager
 def created(server, template=None):
-    """A database that goes when the block ends."""
-    name = f"test_{next(NUMBERS)}"
+    """Make a database and give its settings for the owner's role."""
+    name = f"stage1_test_{next(_numbers)}"
     janitor = DatabaseJanitor(
         user=server.user,
+        password=server.password,
         host=server.host,
         port=server.port,
-        password=server.password,
         dbname=name,
         template_dbname=template,
     )
-    janitor.init()
-    try:
-        yield Database(server, name)
-    finally:
-        janitor.drop()
+    with janitor:
+        with superuser(server, "postgres") as connection:
+            owner = sql.Identifier(ROLES.owner)
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), owner)
+            )
+        with superuser(server, name) as connection:  # PostgreSQL 14 lets only its owner create
+            connection.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(owner))
+        yield settings_for(server, name)
+
+
+def superuser(server, name):
+    """Return an autocommit connection of the server's superuser."""
+    return psycopg.connect(
+        host=server.host,
+        port=server.port,
+        user=server.user,
+        password=server.password,
+        dbname=name,
+        autocommit=True,
+    )
+
+
+def settings_for(server, name, role=ROLES.owner):
+    """Return settings of one role for a database; QuestDB is nowhere."""
+    parameters = {
+        "host": server.host,
+        "port": str(server.port),
+        "dbname": name,
+        "user": role,
+        "password": PASSWORDS[role],
+    }
+    return Settings(PostgresSettings(parameters), NO_QUESTDB, ROLES)
 
 
 @pytest.fixture(scope="session")
-def new_database(postgres_server):
-    """Make databases as context managers: empty ones, or clones of a template."""
-    return lambda template=None: created(postgres_server, template)
+def server_with_roles(postgres_server):
+    """The PostgreSQL server, with the three roles."""
+    with superuser(postgres_server, "postgres") as connection:
+        for role, password in PASSWORDS.items():
+            statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+            connection.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
+    return postgres_server
 
 
 @pytest.fixture(scope="session")
-def roles(new_database):
-    """The application's and the read-only role, as a deploy has them before it migrates."""
-    with new_database() as database, database.connect() as connection:
-        for role in ("stage1_app", "stage1_readonly"):
-            connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'test'")
+def template(server_with_roles):
+    """The name of a database at head, to clone from."""
+    with ExitStack() as stack:
+        settings = stack.enter_context(created(server_with_roles))
+        migrate.upgrade(settings, arguments=("questdb=skip",))
+        yield settings.postgres.database
+
+
+@pytest.fixture
+def empty(server_with_roles):
+    """Settings of an empty database."""
+    with created(server_with_roles) as settings:
+        yield settings
+
+
+@pytest.fixture
+def migrated(server_with_roles, template):
+    """Settings of a database at head."""
+    with created(server_with_roles, template) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")
-def migrated(new_database, roles):
-    """The template: all revisions, QuestDB left out."""
-    with new_database() as template:
-        migrate.upgrade(template.settings, arguments=["questdb=skip"])
-        yield template
-
-
-@pytest.fixture(scope="session")
-def declared(new_database, roles):
-    """A database made from the models and the .sql files, without a revision."""
-    from sqlalchemy import text
-
-    from stage1_schema.alembic_plugin.verbatim import Verbatim
-    from stage1_schema.connect import engine
-    from stage1_schema.models import Base
-
-    with new_database() as database:
-        with engine(database.settings.postgres).begin() as connection:
+def declared(server_with_roles):
+    """Settings of a database made from the models and the .sql files, without a revision."""
+    with created(server_with_roles) as settings:
+        with engine(settings.postgres).begin() as connection:
             connection.execute(text(ALEMBIC_VERSION))
             Base.metadata.create_all(connection)
             connection.execute(text("SET check_function_bodies = off"))
-            for each in sql.objects():
+            for each in declared_sql.objects():
                 connection.execute(Verbatim(each.text))
-        yield database
+        yield settings
+
+
+def client(settings, role):
+    """Return a connection as a client has it: every statement committed, rows as dicts."""
+    parameters = as_role(settings, role).postgres.parameters
+    return psycopg.connect(**parameters, autocommit=True, row_factory=dict_row)
 
 
 @pytest.fixture
-def database(new_database, migrated):
-    """A migrated database of the test's own."""
-    with new_database(migrated.name) as clone:
-        yield clone
-
-
-@pytest.fixture
-def connection(database):
-    """A superuser's connection, every statement committed, rows as dicts."""
-    with database.connect() as connection:
+def connection(migrated):
+    """A connection of the owner to a database at head."""
+    with client(migrated, ROLES.owner) as connection:
         yield connection
 
 
 @pytest.fixture
-def app(database):
-    """The application's connection: what the clients of the field have."""
-    with database.connect(user="stage1_app", password="test") as connection:
+def app(migrated):
+    """The application's connection to the same database: what the clients of the field have."""
+    with client(migrated, ROLES.app) as connection:
         yield connection
+
+
+@pytest.fixture
+def questdb(questdb_server):
+    """A client of a QuestDB without any table."""
+    from questdb_ddl import Client, render
+
+    with Client(questdb_server.url) as client:
+        for row in client.query("SELECT table_name FROM tables()"):
+            if not row["table_name"].startswith(("sys.", "_", "telemetry")):
+                client.execute(render.drop_table(row["table_name"]))
+        yield client
+
+
+@pytest.fixture
+def both(empty, questdb, questdb_server):
+    """Settings of two empty stores."""
+    return replace(empty, questdb=QuestDBSettings(questdb_server.url))
+
+
+def as_role(settings, role):
+    """Return the same settings for another role."""
+    login = {"user": role, "password": PASSWORDS[role]}
+    parameters = {**settings.postgres.parameters, **login}
+    return replace(settings, postgres=replace(settings.postgres, parameters=parameters))
+
+
+def environment(settings):
+    """Return the environment variables that mean `settings`."""
+    names = {"host": "HOST", "port": "PORT", "dbname": "DB", "user": "USER", "password": "PASSWORD"}
+    return {
+        **{f"STAGE1_POSTGRES_{names[k]}": v for k, v in settings.postgres.parameters.items()},
+        "STAGE1_QUESTDB_REST": settings.questdb.url,
+    }

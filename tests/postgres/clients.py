@@ -127,9 +127,7 @@ def c_run(row):
 
 def c_fold(row):
     row = row | dict.fromkeys(C_TIMES.split())
-    return insert(
-        "walkforward_folds", pick(row, C_FOLD), "run_id, fold_number", *C_TIMES.split()
-    )
+    return insert("walkforward_folds", pick(row, C_FOLD), "run_id, fold_number", *C_TIMES.split())
 
 
 def simulation(row):

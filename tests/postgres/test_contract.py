@@ -6,6 +6,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from tests.plugins.databases import ROLES, client
 from tests.postgres import clients, rows
 
 CHILDREN = (
@@ -145,9 +146,14 @@ def check_children(app, *, times=None):
     expected = {name: rows.FOLD_ROW[name] for name in rows.FOLD_ROW if name != "run_id"}
     holds(fold, **expected, total=1, offset=0, has_more=False, train_start_ts_ms=times)
     simulation = one(app, "SELECT * FROM fn_list_simulations(%s, 50)", rows.RUN)
-    plain = (
-        "input_run_measurement questdb_namespace mode config status summary_metrics".split()
-    )
+    plain = [
+        "input_run_measurement",
+        "questdb_namespace",
+        "mode",
+        "config",
+        "status",
+        "summary_metrics",
+    ]
     holds(simulation, **{name: rows.SIMULATION_ROW[name] for name in plain})
     holds(simulation, started_at=at(1_738_400_300), completed_at=at(1_738_400_400), trade_count=1)
     bucket = one(app, "SELECT * FROM simulation_trade_buckets")
@@ -248,10 +254,10 @@ CLAIM = (
 )
 
 
-def test_two_workers_claim_two_jobs(app, database):
+def test_two_workers_claim_two_jobs(app, migrated):
     for kind in ("first", "second"):
         app.execute("INSERT INTO stage1_jobs (job_type, payload) VALUES (%s, '{}')", [kind])
-    with database.connect(user="stage1_app", password="test") as other, app.transaction():
+    with client(migrated, ROLES.app) as other, app.transaction():
         mine = one(app, CLAIM)
         theirs = one(other, CLAIM)
         assert other.execute(CLAIM).fetchall() == []
