@@ -1,4 +1,4 @@
-"""What this project teaches Alembic: verbatim SQL, QuestDB tables, how a run behaves.
+"""What this project teaches Alembic: SQL objects, QuestDB tables, how a run behaves.
 
 Alembic finds it by the entry point `alembic.plugins`; see its documentation of plugins.
 """
@@ -11,10 +11,14 @@ if TYPE_CHECKING:
     from alembic.runtime.plugins import Plugin
 
 
-def setup(plugin: Plugin) -> None:  # noqa: ARG001 - Alembic's signature
-    """Register the operations of this project with Alembic."""
+def setup(plugin: Plugin) -> None:
+    """Register the operations and the comparison of this project with Alembic."""
     from stage1_schema.alembic_plugin import (  # noqa: F401, PLC0415 - importing registers
+        autogenerate,
         legacy_ops,
+        questdb_alter,
         questdb_ops,
         sql_ops,
     )
+
+    autogenerate.register(plugin)

@@ -13,19 +13,17 @@ from alembic.util import CommandError
 from sqlalchemy import text
 
 from stage1_schema import settings as stage1_settings
-from stage1_schema.alembic_plugin import standing
-from stage1_schema.alembic_plugin.questdb_ops import QuestDBTarget
+from stage1_schema.alembic_plugin import autogenerate, standing
+from stage1_schema.alembic_plugin.questdb_ops import QuestDBTarget, questdb_script
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
-from stage1_schema.models import Base
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from alembic.operations.ops import MigrationScript
     from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationContext
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, MetaData
     from sqlalchemy.schema import SchemaItem
 
     from stage1_schema.settings import Settings
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
 ARGUMENTS = {
     "questdb": ("skip",),
     "legacy": ("archive", "drop"),
+    "questdb_sql": ("FILE",),  # any name: offline, where the statements for QuestDB go
 }
 
 
@@ -69,7 +68,7 @@ def run(context: EnvironmentContext) -> None:
     with _one_line_errors():
         arguments = _arguments(context)
         if context.is_offline_mode():
-            _offline(context)
+            _offline(context, arguments)
             return
         given = context.config.attributes
         settings = given.get("settings") or stage1_settings.load()
@@ -80,12 +79,12 @@ def run(context: EnvironmentContext) -> None:
                 _online(context, connection, settings, arguments)
 
 
-def _offline(context: EnvironmentContext) -> None:
+def _offline(context: EnvironmentContext, arguments: dict[str, str]) -> None:
     context.configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},  # else `%` comes out doubled
         literal_binds=True,
-        target_metadata=Base.metadata,
+        questdb_sql=questdb_script(arguments.get("questdb_sql")),
         transaction_per_migration=True,
     )
     roles = stage1_settings.roles()
@@ -115,10 +114,10 @@ def _online(
         connection=connection,
         questdb=questdb,
         legacy=arguments.get("legacy"),
-        target_metadata=Base.metadata,
+        target_metadata=_metadata(context),
         transaction_per_migration=True,
         **COMPARISON,
-        process_revision_directives=_number,
+        process_revision_directives=autogenerate.directives,
     )
     _require_first(context.get_context(), questdb)
     try:
@@ -145,7 +144,8 @@ def _role_settings(app: str, readonly: str) -> str:
     """Return SQL that tells the frozen grants which roles they are for."""
     return (
         f"SELECT set_config('stage1.app_role', {app}, false),"
-        f" set_config('stage1.readonly_role', {readonly}, false)"
+        f" set_config('stage1.readonly_role', {readonly}, false),"
+        " set_config('check_function_bodies', 'off', false)"  # bodies name each other
     )
 
 
@@ -159,24 +159,21 @@ def _arguments(context: EnvironmentContext) -> dict[str, str]:
     arguments: dict[str, str] = {}
     for argument in context.get_x_argument():
         name, _, value = argument.partition("=")
-        if value not in ARGUMENTS.get(name, ()):
+        allowed = ARGUMENTS.get(name, ())
+        if value not in allowed and not (value and allowed == ("FILE",)):
             raise Stage1Error(f"Unknown argument -x {argument}.", next_step=f"use one of: {known}.")
         arguments[name] = value
     return arguments
 
 
-def _number(
-    context: MigrationContext,
-    revision: object,  # noqa: ARG001 - Alembic's signature
-    scripts: list[MigrationScript],
-) -> None:
-    """Give a new revision the number that follows its parent: 0001, 0002 and so on."""
-    script = scripts[0]
-    parent = script.head if isinstance(script.head, str) else None
-    before = parent.partition("@")[0] if parent else ""
-    if before in ("", "head"):
-        before = context.opts["script"].get_current_head() or "0000"
-    script.rev_id = f"{int(before) + 1:04d}"
+def _metadata(context: EnvironmentContext) -> MetaData | None:
+    """Return the declared tables where Alembic compares: other commands do not pay for them."""
+    proxied = getattr(context, "_proxy", context)  # env.py has a module that stands for it
+    if "revision_context" not in proxied.context_opts:
+        return None
+    from stage1_schema.models import Base  # noqa: PLC0415 - as said above
+
+    return Base.metadata
 
 
 @contextmanager

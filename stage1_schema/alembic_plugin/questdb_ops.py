@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import MigrateOperation, Operations
@@ -148,7 +149,7 @@ def _create(operations: Operations, operation: CreateQuestDBTableOp) -> None:
 
     context = operations.migration_context
     if context.as_sql:
-        _comment(operations, render.create_table(operation.table))
+        comment(operations, render.create_table(operation.table))
         return
     target: QuestDBTarget = context.opts["questdb"]
     if target.skip:
@@ -161,11 +162,12 @@ def _create(operations: Operations, operation: CreateQuestDBTableOp) -> None:
 
 @Operations.implementation_for(RetireQuestDBTableOp)
 def _retire(operations: Operations, operation: RetireQuestDBTableOp) -> None:
-    from questdb_ddl import retire  # noqa: PLC0415 - only where a step runs
+    from questdb_ddl import render, retire, retired_name  # noqa: PLC0415 - only where a step runs
 
     context = operations.migration_context
     if context.as_sql:
-        _comment(operations, f'retire table "{operation.name}": rename it if it holds rows')
+        kept = retired_name(operation.name, datetime.now(UTC))
+        comment(operations, render.rename_table(operation.name, kept))
         return
     target: QuestDBTarget = context.opts["questdb"]
     if target.skip:
@@ -177,6 +179,19 @@ def _retire(operations: Operations, operation: RetireQuestDBTableOp) -> None:
     log.info("QuestDB table %s: %s%s", operation.name, outcome.action, kept)
 
 
-def _comment(operations: Operations, statement: str) -> None:
+def questdb_script(path: str | None) -> Path | None:
+    """Return the file that an offline run writes QuestDB's statements to, emptied; or None."""
+    if path is None:
+        return None
+    Path(path).write_text("", encoding="utf-8")
+    return Path(path)
+
+
+def comment(operations: Operations, statement: str) -> None:
+    """Write `statement` into the file of `-x questdb_sql=`, else into the script as a comment."""
+    if path := operations.migration_context.opts.get("questdb_sql"):
+        with path.open("a", encoding="utf-8") as script:
+            script.write(f"{statement};\n")
+        return
     lines = "\n".join(f"-- QuestDB: {line}" for line in statement.splitlines())
     operations.migration_context.impl.static_output(lines + "\n")

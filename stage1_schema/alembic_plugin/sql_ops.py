@@ -1,4 +1,7 @@
-"""`op.run_sql_file`: run a frozen body of `migrations/sql/`, verbatim."""
+"""Operations on views, functions, triggers and grants, each with its inverse.
+
+A body is never written into a revision: `op.run_sql_file` replays a frozen file, verbatim.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,117 @@ from stage1_schema.errors import Stage1Error
 class RunSqlFileOp(MigrateOperation):
     """Run the statements of one file below `migrations/sql/`."""
 
-    def __init__(self, name: str) -> None:
-        """Keep the file's `name`, such as `0005/dataset_hierarchy.sql`."""
+    def __init__(self, name: str, inverse: MigrateOperation | None = None) -> None:
+        """Keep the file's `name`, such as `0005/dataset_hierarchy.sql`, and what undoes it."""
         self.name = name
+        self.inverse = inverse
 
     @classmethod
     def run_sql_file(cls, operations: Operations, name: str) -> None:
         """Run `migrations/sql/<name>` as it was written; raises Stage1Error when it is missing."""
         operations.invoke(cls(name))
 
+    def reverse(self) -> MigrateOperation:
+        """Return what brings back the body that stood before; raises NotImplementedError."""
+        if self.inverse is None:
+            raise NotImplementedError(f"What {self.name} replaced is not known.")
+        return self.inverse
+
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return what `alembic check` would print."""
+        """Return the operation as Alembic's differences are."""
         return ("run_sql_file", self.name)
+
+
+@Operations.register_operation("drop_sql_object")
+class DropSqlObjectOp(MigrateOperation):
+    """Drop a view, function or trigger."""
+
+    def __init__(self, kind: str, name: str, file: str | None = None) -> None:
+        """Keep what to drop, and the frozen `file` that makes it again."""
+        self.kind = kind
+        self.name = name
+        self.file = file
+
+    @classmethod
+    def drop_sql_object(cls, operations: Operations, kind: str, name: str) -> None:
+        """Drop it if it stands: `view`, `materialized view`, `function`, `procedure` or `trigger`.
+
+        A function is named with the types of its arguments, a trigger as `table.trigger`.
+        """
+        operations.invoke(cls(kind, name))
+
+    def reverse(self) -> MigrateOperation:
+        """Return what makes the object again."""
+        if self.file is None:  # it was never ours: there is nothing to bring back
+            return self
+        return RunSqlFileOp(self.file, self)
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return the operation as Alembic's differences are."""
+        return ("drop_sql_object", self.kind, self.name)
+
+
+@Operations.register_operation("keep_grants")
+@Operations.register_operation("restore_grants")
+class KeepGrantsOp(MigrateOperation):
+    """Carry what was granted on views and functions over their dropping and making again."""
+
+    def __init__(self, names: tuple[str, ...], *, restore: bool) -> None:
+        """Keep the `names` of views and functions, without arguments."""
+        self.names = names
+        self.restore = restore
+
+    @classmethod
+    def keep_grants(cls, operations: Operations, *names: str) -> None:
+        """Remember what is granted on the views and functions, until the transaction ends."""
+        operations.invoke(cls(names, restore=False))
+
+    @classmethod
+    def restore_grants(cls, operations: Operations, *names: str) -> None:
+        """Grant on the views and functions what was remembered, and nothing else."""
+        operations.invoke(cls(names, restore=True))
+
+    def reverse(self) -> MigrateOperation:
+        """Return the other half: on the way back they change places."""
+        return KeepGrantsOp(self.names, restore=not self.restore)
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return the operation as Alembic's differences are."""
+        return ("restore_grants" if self.restore else "keep_grants", *self.names)
+
+
+@Operations.register_operation("grant")
+@Operations.register_operation("revoke")
+class GrantOp(MigrateOperation):
+    """Grant or revoke one right of one of the roles of the settings."""
+
+    def __init__(self, right: str, on: str, role: str, *, revoke: bool = False) -> None:
+        """Keep the `right`, what it is `on`, and the `role`: `app`, `readonly` or `PUBLIC`."""
+        self.right = right
+        self.on = on
+        self.role = role
+        self.revoked = revoke
+
+    @classmethod
+    def grant(cls, operations: Operations, right: str, on: str, role: str) -> None:
+        """Grant, for example, `SELECT` on `TABLE datasets` to `readonly`, where the role exists.
+
+        `later TABLES` are those that will be created: default privileges.
+        """
+        operations.invoke(cls(right, on, role))
+
+    @classmethod
+    def revoke(cls, operations: Operations, right: str, on: str, role: str) -> None:
+        """Take back what `op.grant` grants."""
+        operations.invoke(cls(right, on, role, revoke=True))
+
+    def reverse(self) -> MigrateOperation:
+        """Return the opposite."""
+        return GrantOp(self.right, self.on, self.role, revoke=not self.revoked)
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return the operation as Alembic's differences are."""
+        return ("revoke" if self.revoked else "grant", self.right, self.on, self.role)
 
 
 @Operations.implementation_for(RunSqlFileOp)
@@ -38,3 +140,92 @@ def _run(operations: Operations, operation: RunSqlFileOp) -> None:
             f"The frozen SQL {operation.name} is missing.", next_step="restore it from git."
         )
     operations.execute(Verbatim(path.read_text(encoding="utf-8")))
+
+
+@Operations.implementation_for(DropSqlObjectOp)
+def _drop(operations: Operations, operation: DropSqlObjectOp) -> None:
+    name = operation.name
+    if operation.kind == "trigger":
+        table, _, trigger = operation.name.rpartition(".")
+        name = f"{trigger} ON {table}"
+    operations.execute(Verbatim(f"DROP {operation.kind.upper()} IF EXISTS {name}"))
+
+
+_KEEP = """SELECT set_config('stage1.kept_grants', (
+    SELECT jsonb_agg(k)::text
+      FROM (SELECT c.relname AS name, a.privilege_type AS right, a.is_grantable AS again,
+                   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS role
+              FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+             WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ({names})
+               AND a.grantee <> c.relowner
+             UNION
+            SELECT p.proname, a.privilege_type, a.is_grantable,
+                   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+              FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+             WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ({names})
+               AND a.grantee <> p.proowner) k), true)"""
+
+_RESTORE = """DO $$
+DECLARE kept jsonb := coalesce(nullif(current_setting('stage1.kept_grants', true), ''), '[]');
+        made record;
+        statement text;
+BEGIN
+    FOR made IN
+        SELECT c.relname AS name, 'TABLE ' || c.oid::regclass AS target, c.relowner AS owner,
+               coalesce(c.relacl, acldefault('r', c.relowner)) AS acl
+          FROM pg_class c
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ({names})
+        UNION ALL
+        SELECT p.proname, 'ROUTINE ' || p.oid::regprocedure, p.proowner,
+               coalesce(p.proacl, acldefault('f', p.proowner))
+          FROM pg_proc p
+         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ({names})
+    LOOP
+        CONTINUE WHEN NOT EXISTS (
+            SELECT FROM jsonb_array_elements(kept) k WHERE k ->> 'name' = made.name);
+        FOR statement IN
+            SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', made.target,
+                   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END)
+              FROM aclexplode(made.acl) a WHERE a.grantee <> made.owner
+        LOOP EXECUTE statement; END LOOP;
+        FOR statement IN
+            SELECT format('GRANT %s ON %s TO %s%s', k ->> 'right', made.target, k ->> 'role',
+                   CASE WHEN (k ->> 'again')::boolean THEN ' WITH GRANT OPTION' ELSE '' END)
+              FROM jsonb_array_elements(kept) k WHERE k ->> 'name' = made.name
+        LOOP EXECUTE statement; END LOOP;
+    END LOOP;
+END $$"""
+
+
+@Operations.implementation_for(KeepGrantsOp)
+def _keep(operations: Operations, operation: KeepGrantsOp) -> None:
+    names = ", ".join(_literal(name) for name in operation.names)
+    operations.execute(Verbatim((_RESTORE if operation.restore else _KEEP).format(names=names)))
+
+
+_GRANT = """DO $$
+DECLARE role text := {role};
+BEGIN
+    IF role = 'PUBLIC' OR EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+        EXECUTE {statement} || CASE role WHEN 'PUBLIC' THEN role ELSE quote_ident(role) END;
+    END IF;
+END $$"""
+
+
+@Operations.implementation_for(GrantOp)
+def _grant(operations: Operations, operation: GrantOp) -> None:
+    role = _literal(operation.role)
+    if operation.role in ("app", "readonly"):
+        setting = f"current_setting('stage1.{operation.role}_role', true)"
+        role = f"coalesce(nullif({setting}, ''), 'stage1_{operation.role}')"
+    verb, preposition = ("REVOKE", "FROM") if operation.revoked else ("GRANT", "TO")
+    later, _, kind = operation.on.partition(" ")
+    scope, on = "", operation.on
+    if later == "later":
+        scope, on = "ALTER DEFAULT PRIVILEGES IN SCHEMA public ", kind
+    statement = f"{scope}{verb} {operation.right} ON {on} {preposition} "
+    operations.execute(Verbatim(_GRANT.format(role=role, statement=_literal(statement))))
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

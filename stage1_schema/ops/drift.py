@@ -1,53 +1,103 @@
-"""How the stores differ from the declarations, one line for each difference."""
+"""How the stores differ from the declarations: equal, different or skipped, each with a reason."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from stage1_schema.connect import engine, plain_errors
+from stage1_schema.questdb import client, plain_questdb_errors
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Connection
 
     from questdb_ddl import LiveTable
+    from stage1_schema.alembic_plugin.comparison import Comparison
+    from stage1_schema.settings import Roles, Settings
 
 
-def postgres(connection: Connection) -> tuple[str, ...]:
-    """Return how the tables differ from the models; it takes no lock beyond that of reading."""
-    from alembic.autogenerate import compare_metadata  # noqa: PLC0415 - status alone needs it
+@dataclass(frozen=True)
+class Check:
+    """What was compared in both stores."""
+
+    postgres: tuple[Comparison, ...]
+    questdb: tuple[Comparison, ...]
+
+    @property
+    def different(self) -> tuple[Comparison, ...]:
+        """What is not as declared."""
+        return tuple(each for each in (*self.postgres, *self.questdb) if each.difference)
+
+    @property
+    def skipped(self) -> tuple[Comparison, ...]:
+        """What was not compared."""
+        return tuple(each for each in (*self.postgres, *self.questdb) if each.skipped)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data for `--json`."""
+        return {**asdict(self), "equal": not self.different}
+
+
+def check(settings: Settings) -> Check:
+    """Compare both stores with the declarations; no reader and no writer can feel it.
+
+    Raises Stage1Error when a store cannot be reached.
+    """
+    from questdb_ddl import live_tables  # noqa: PLC0415 - status loads this module without it
+    from stage1_schema.ops.datasets import recorded_tables  # noqa: PLC0415
+
+    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+        recorded = recorded_tables(connection)
+        postgres = compare_postgres(connection, settings.roles)
+    with plain_questdb_errors(), client(settings.questdb) as questdb:
+        return Check(postgres, compare_questdb(live_tables(questdb), recorded))
+
+
+def compare_postgres(connection: Connection, roles: Roles | None = None) -> tuple[Comparison, ...]:
+    """Compare everything in PostgreSQL with the models and the `.sql` files."""
+    from alembic.autogenerate import produce_migrations  # noqa: PLC0415 - heavy, and rarely run
     from alembic.migration import MigrationContext  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from sqlalchemy import text  # noqa: PLC0415
 
     from stage1_schema.alembic_plugin.environment import COMPARISON  # noqa: PLC0415
     from stage1_schema.models import Base  # noqa: PLC0415
+    from stage1_schema.ops import migrate  # noqa: PLC0415
 
-    context = MigrationContext.configure(connection, opts=COMPARISON)
-    return tuple(_lines(compare_metadata(context, Base.metadata)))
+    if roles is not None:
+        said = (
+            "SELECT set_config('stage1.app_role', :app, true),"
+            " set_config('stage1.readonly_role', :readonly, true)"
+        )
+        connection.execute(text(said), {"app": roles.app, "readonly": roles.readonly})
+    script = ScriptDirectory.from_config(migrate.config())
+    context = MigrationContext.configure(connection, opts={**COMPARISON, "script": script})
+    produce_migrations(context, Base.metadata)
+    found: tuple[Comparison, ...] = context.opts["comparisons"]
+    return found
 
 
-def questdb(live: Mapping[str, LiveTable], recorded: Iterable[str]) -> tuple[str, ...]:
-    """Return how the shared tables, and the dataset tables that stand, differ."""
-    from questdb_ddl import compare  # noqa: PLC0415
+def compare_questdb(
+    live: Mapping[str, LiveTable], recorded: Iterable[str]
+) -> tuple[Comparison, ...]:
+    """Compare the shared tables, and the dataset tables that stand."""
+    from stage1_schema.alembic_plugin.questdb_compare import compared  # noqa: PLC0415
     from stage1_schema.ops import series  # noqa: PLC0415
 
     return tuple(
-        str(line)
+        comparison
         for table in series.declared(recorded, live)
-        for comparison in [compare(table, live.get(table.name.lower()))]
-        for line in ([comparison] if comparison.skipped else comparison.differences)
+        for comparison in compared(table, live.get(table.name.lower()))
     )
 
 
-def _lines(differences: Iterable[Any]) -> Iterator[str]:
-    for difference in differences:
-        if isinstance(difference, list):  # the changes of one column come together
-            yield from _lines(difference)
-            continue
-        kind, *rest = difference
-        named = [part for part in map(_name, rest) if part]
-        yield f"{kind.replace('_', ' ')}: {'.'.join(named)}"
+def postgres(connection: Connection, roles: Roles | None = None) -> tuple[str, ...]:
+    """Return how PostgreSQL differs, one line for each difference."""
+    return tuple(str(each) for each in compare_postgres(connection, roles) if each.difference)
 
 
-def _name(part: Any) -> str | None:  # noqa: ANN401 - Alembic's tuples hold anything
-    table = getattr(getattr(part, "table", None), "name", None)
-    name = getattr(part, "name", None) or (part if isinstance(part, str) else None)
-    return f"{table}.{name}" if table and name else name
+def questdb(live: Mapping[str, LiveTable], recorded: Iterable[str]) -> tuple[str, ...]:
+    """Return how QuestDB differs, one line for each difference or table that was skipped."""
+    return tuple(str(each) for each in compare_questdb(live, recorded) if not each.equal)

@@ -126,7 +126,7 @@ def _postgres(settings: Settings, recorded: list[str]) -> PostgresStatus:
             revision=revision,
             head=head,
             tables=tuple(_postgres_tables(connection)),
-            drift=drift.postgres(connection) if revision == head else (),
+            drift=drift.postgres(connection, settings.roles) if revision == head else (),
         )
 
 

@@ -1,41 +1,12 @@
 """Alembic's own command line: generating a revision, and the offline script."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from stage1_schema.connect import connect
 from stage1_schema.ops import migrate
-from stage1_schema.servers.binaries import postgres_binaries
-from tests.plugins.databases import environment
-
-ROOT = Path(__file__).resolve().parents[2]
-ALEMBIC = Path(sys.executable).with_name("alembic")
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    """A copy of what a developer edits, so that a generated revision stays out of the project."""
-    shutil.copytree(ROOT / "migrations", tmp_path / "migrations")
-    for name in ("alembic.ini", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path)
-    return tmp_path
-
-
-def alembic(checkout, settings, *arguments):
-    done = subprocess.run(
-        [ALEMBIC, *arguments],
-        cwd=checkout,
-        env={"PATH": "/usr/bin:/bin", **environment(settings)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+from tests.migrations.commands import ALEMBIC, alembic, psql
 
 
 def execute(settings, statement):
@@ -61,25 +32,19 @@ def test_revision_is_generated_numbered_formatted_and_complete(checkout, both):
     alembic(checkout, both, "upgrade", "head")
 
 
-def test_revision_of_nothing_is_empty(checkout, both):
+def test_revision_of_nothing_is_not_written(checkout, both):
     migrate.upgrade(both)
-    alembic(checkout, both, "revision", "--autogenerate", "-m", "nothing")
-    (path,) = (checkout / "migrations" / "versions").glob("*_nothing.py")
+    said = alembic(checkout, both, "revision", "--autogenerate", "-m", "nothing")
+    assert "Nothing differs" in said
+    assert not list((checkout / "migrations" / "versions").glob("*_nothing.py"))
+
+
+def test_revision_by_hand_is_empty_and_numbered(checkout, both):
+    migrate.upgrade(both)
+    alembic(checkout, both, "revision", "-m", "by hand")
+    (path,) = (checkout / "migrations" / "versions").glob("*_by_hand.py")
+    assert path.name.startswith(f"{int(migrate.head()) + 1:04d}_")
     assert path.read_text().count("    pass") == 2
-
-
-def psql(settings, script):
-    given = settings.postgres.parameters
-    names = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER"}
-    return subprocess.run(
-        [postgres_binaries() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"],
-        input=script,
-        env={names[k]: v for k, v in given.items() if k in names}
-        | {"PGPASSWORD": given["password"]},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_offline_script_brings_an_empty_database_to_head(checkout, both, questdb):

@@ -1,0 +1,219 @@
+"""What stands in a schema, as PostgreSQL itself words it.
+
+The declared schema and the live one are read by the same queries and compared as values. Every
+query reads the first schema of `search_path`, whose name the results leave out or say as `public`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+SCHEMA = "public"
+"""Where the tables live (contract, part 1)."""
+
+_NAMESPACE = "current_schema()::regnamespace"
+_APP = "coalesce(nullif(current_setting('stage1.app_role', true), ''), 'stage1_app')"
+_READONLY = "coalesce(nullif(current_setting('stage1.readonly_role', true), ''), 'stage1_readonly')"
+_OF_EXTENSION = "EXISTS (SELECT FROM pg_depend e WHERE e.objid = {oid} AND e.deptype = 'e')"
+
+VIEWS = f"""
+SELECT c.oid::regclass::text AS name, c.relname::text AS stem,
+       c.relkind::text || ' ' || (SELECT string_agg(format('%I %s', a.attname,
+                                   format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
+          FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0) AS signature,
+       concat_ws(E'\\n', c.reloptions::text, pg_get_viewdef(c.oid)) AS definition,
+       obj_description(c.oid, 'pg_class') AS comment
+  FROM pg_class c WHERE c.relnamespace = {_NAMESPACE} AND c.relkind IN ('v', 'm')
+   AND NOT {_OF_EXTENSION.format(oid="c.oid")}"""
+
+FUNCTIONS = f"""
+SELECT p.oid::regprocedure::text AS name, p.proname::text AS stem,
+       concat_ws(' ', p.prokind, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid))
+           AS signature,
+       pg_get_functiondef(p.oid) AS definition, obj_description(p.oid, 'pg_proc') AS comment
+  FROM pg_proc p WHERE p.pronamespace = {_NAMESPACE} AND p.prokind <> 'a'
+   AND NOT {_OF_EXTENSION.format(oid="p.oid")}"""
+
+TRIGGERS = f"""
+SELECT t.tgrelid::regclass || '.' || quote_ident(t.tgname) AS name,
+       c.relname || '_' || t.tgname AS stem, (t.tgconstraint <> 0)::text AS signature,
+       pg_get_triggerdef(t.oid) || E'\\n' || CASE t.tgenabled WHEN 'O' THEN 'enabled'
+           WHEN 'D' THEN 'disabled' ELSE 'enabled ' || t.tgenabled::text END AS definition,
+       obj_description(t.oid, 'pg_trigger') AS comment
+  FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+ WHERE NOT t.tgisinternal AND c.relnamespace = {_NAMESPACE}"""
+
+CONSTRAINTS = f"""
+SELECT k.conrelid::regclass || '.' || k.conname AS name, c.relname::text AS stem,
+       k.conname::text AS signature, pg_get_constraintdef(k.oid) AS definition,
+       obj_description(k.oid, 'pg_constraint') AS comment
+  FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+ WHERE c.relnamespace = {_NAMESPACE} AND k.contype IN ('c', 'f', 'p', 'u', 'x')"""
+
+INDEXES = f"""
+SELECT i.indexrelid::regclass::text AS name, c.relname::text AS stem, x.relname::text AS signature,
+       pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END
+           AS definition,
+       obj_description(i.indexrelid, 'pg_class') AS comment
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid
+ WHERE c.relnamespace = {_NAMESPACE}
+   AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid
+                      AND k.contype IN ('p', 'u', 'x'))"""
+
+GENERATED = f"""
+SELECT c.oid::regclass || '.' || quote_ident(a.attname) AS name, c.relname::text AS stem,
+       a.attname::text AS signature,
+       concat_ws(' ', pg_get_expr(d.adbin, d.adrelid), a.attgenerated) AS definition,
+       NULL::text AS comment
+  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attgenerated <> ''
+  JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+ WHERE c.relnamespace = {_NAMESPACE} AND NOT a.attisdropped"""
+
+COLUMNS = f"""
+SELECT c.oid::regclass || '.' || row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum) AS name,
+       c.relname::text AS stem, '' AS signature,
+       concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+                 pg_get_expr(d.adbin, d.adrelid), a.attidentity, a.attgenerated) AS definition,
+       col_description(c.oid, a.attnum) AS comment
+  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+  LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+ WHERE c.relnamespace = {_NAMESPACE} AND a.attnum > 0 AND NOT a.attisdropped
+   AND c.relkind IN ('r', 'p')"""
+
+TABLES = f"""
+SELECT c.oid::regclass::text AS name, c.relname::text AS stem, '' AS signature,
+       concat_ws(' ', c.relkind, c.relpersistence, c.relrowsecurity, c.reloptions) AS definition,
+       obj_description(c.oid, 'pg_class') AS comment
+  FROM pg_class c WHERE c.relnamespace = {_NAMESPACE} AND c.relkind IN ('r', 'p')"""
+
+# The owner's own rights are left out, so that it does not matter who owns.
+GRANTS = f"""
+WITH granted AS (
+    SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass AS target,
+           c.relowner AS owner, a.*
+      FROM pg_class c, aclexplode(coalesce(c.relacl,
+           acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) a
+     WHERE c.relnamespace = {_NAMESPACE} AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+    UNION ALL
+    SELECT 'FUNCTION ' || p.oid::regprocedure, p.proowner, a.*
+      FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+     WHERE p.pronamespace = {_NAMESPACE} AND p.prokind <> 'a'
+    UNION ALL
+    SELECT 'SCHEMA ' || n.nspname, n.nspowner, a.* FROM pg_namespace n, aclexplode(n.nspacl) a
+     WHERE n.oid = {_NAMESPACE} AND a.grantee <> 0
+    UNION ALL
+    SELECT 'later ' || CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
+                            WHEN 'f' THEN 'FUNCTIONS' ELSE d.defaclobjtype::text END,
+           d.defaclrole, a.*
+      FROM pg_default_acl d, aclexplode(d.defaclacl) a
+     WHERE d.defaclnamespace = {_NAMESPACE}
+       AND d.defaclrole = to_regrole(quote_ident(current_user)))
+SELECT g.privilege_type || ' on ' || g.target || ' to ' || r.role AS name, g.target AS stem,
+       g.privilege_type AS signature, r.role AS definition, NULL::text AS comment
+  FROM granted g
+ CROSS JOIN LATERAL (SELECT CASE WHEN g.grantee = 0 THEN 'PUBLIC'
+                                 WHEN pg_get_userbyid(g.grantee) = {_APP} THEN 'app'
+                                 WHEN pg_get_userbyid(g.grantee) = {_READONLY} THEN 'readonly'
+                                 ELSE pg_get_userbyid(g.grantee)::text END AS role) r
+ WHERE g.grantee <> g.owner AND g.grantee <> to_regrole(quote_ident(current_user))"""
+
+QUERIES = {
+    "tables": TABLES,
+    "columns": COLUMNS,
+    "generated": GENERATED,
+    "constraints": CONSTRAINTS,
+    "indexes": INDEXES,
+    "functions": FUNCTIONS,
+    "views": VIEWS,
+    "triggers": TRIGGERS,
+    "grants": GRANTS,
+}
+
+# Views, functions and triggers that use one of ours, in whatever schema they stand.
+_EDGES = """
+WITH outside AS (
+    SELECT oid FROM pg_namespace
+     WHERE nspname IN ('pg_catalog', 'information_schema') OR nspname LIKE 'pg\\_t%'
+), relations AS (
+    SELECT c.oid, c.reltype, c.oid::regclass::text AS name,
+           CASE WHEN c.relkind IN ('v', 'm') THEN 'views' ELSE 'tables' END AS kind
+      FROM pg_class c
+     WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relnamespace NOT IN (SELECT oid FROM outside)
+), nodes AS (
+    SELECT 'pg_class'::regclass AS classid, oid AS objid, kind, name FROM relations
+    UNION ALL
+    SELECT 'pg_type'::regclass, y.oid, r.kind, r.name
+      FROM relations r JOIN pg_type y ON r.reltype IN (y.oid, y.typelem) AND r.reltype <> 0
+    UNION ALL
+    SELECT 'pg_rewrite'::regclass, w.oid, r.kind, r.name
+      FROM pg_rewrite w JOIN relations r ON r.oid = w.ev_class
+    UNION ALL
+    SELECT 'pg_trigger'::regclass, t.oid, 'triggers', r.name || '.' || quote_ident(t.tgname)
+      FROM pg_trigger t JOIN relations r ON r.oid = t.tgrelid WHERE NOT t.tgisinternal
+    UNION ALL
+    SELECT 'pg_proc'::regclass, p.oid, 'functions', p.oid::regprocedure::text
+      FROM pg_proc p WHERE p.pronamespace NOT IN (SELECT oid FROM outside)
+)
+SELECT DISTINCT a.kind, a.name, b.kind AS used_kind, b.name AS used,
+       coalesce(c.attname::text, '') AS used_column
+  FROM pg_depend d
+  JOIN nodes a ON a.classid = d.classid AND a.objid = d.objid
+  JOIN nodes b ON b.classid = d.refclassid AND b.objid = d.refobjid
+  LEFT JOIN pg_attribute c ON d.refclassid = 'pg_class'::regclass AND c.attrelid = d.refobjid
+                          AND c.attnum = d.refobjsubid AND d.refobjsubid > 0
+ WHERE (a.kind, a.name) <> (b.kind, b.name) AND a.kind <> 'tables'"""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing in the catalogue.
+
+    `stem` is its file under `sql/`, or its table; `signature` is what CREATE OR REPLACE cannot
+    change; names in `definition` are those of schema `public`.
+    """
+
+    kind: str
+    name: str
+    stem: str
+    signature: str
+    definition: str
+    comment: str | None = None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The view, function or trigger `user` uses `used`; `column` where it is one column of it."""
+
+    user: tuple[str, str]
+    used: tuple[str, str]
+    column: str
+
+
+Catalogue = dict[str, dict[str, Item]]
+"""Kind of object, then name."""
+
+
+def read(connection: Connection) -> Catalogue:
+    """Return everything in the first schema of `search_path`; no lock beyond that of reading."""
+    schema = connection.execute(text("SELECT current_schema()")).scalar_one()
+    found: Catalogue = {}
+    for kind, query in QUERIES.items():
+        rows = connection.execute(text(query)).all()
+        items = [
+            Item(kind, *(value.replace(schema, SCHEMA) if value else value for value in row))
+            for row in rows
+        ]
+        found[kind] = {item.name: item for item in items}
+    return found
+
+
+def edges(connection: Connection) -> tuple[Edge, ...]:
+    """Return which view, function or trigger uses which relation, column or function."""
+    rows = connection.execute(text(_EDGES)).all()
+    return tuple(Edge((row[0], row[1]), (row[2], row[3]), row[4]) for row in rows)

@@ -1,0 +1,232 @@
+"""What autogenerate does after Alembic compared the tables: everything that Alembic cannot see.
+
+The declared catalogue and the live one are compared; each difference becomes operations, ordered
+so that what depends on a changed table or view is dropped before and made again after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stage1_schema import sql
+from stage1_schema.alembic_plugin import catalogue, frozen, tables
+from stage1_schema.alembic_plugin.comparison import Comparison, of_alembic, of_items
+from stage1_schema.alembic_plugin.declared import CannotCompareError, build
+from stage1_schema.alembic_plugin.grants import compare_grants
+from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp, KeepGrantsOp, RunSqlFileOp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from alembic.autogenerate.api import AutogenContext
+    from alembic.operations.ops import MigrateOperation, UpgradeOps
+
+    from stage1_schema.alembic_plugin.catalogue import Edge, Item
+    from stage1_schema.alembic_plugin.declared import Declared
+
+OBJECTS = ("functions", "views", "triggers")
+Key = tuple[str, str]
+
+
+@dataclass
+class _Plan:
+    """What becomes of views, functions and triggers; keys are (kind, name)."""
+
+    declared: Declared
+    live: catalogue.Catalogue
+    uses: tuple[Edge, ...]
+    files: Files
+    drop: set[Key] = field(default_factory=set)
+    create: set[Key] = field(default_factory=set)
+    replace: set[Key] = field(default_factory=set)
+
+    def item(self, key: Key) -> Item | None:
+        return self.live[key[0]].get(key[1]) if key[0] in self.live else None
+
+
+class Files:
+    """Which file holds a body: the newest frozen one, or a new one where the body changed."""
+
+    def __init__(self, context: AutogenContext) -> None:
+        """Read what was frozen and what is declared."""
+        script = (context.opts or {})["script"]
+        self.frozen = frozen.newest(script)
+        self.current = {each.name: each.text for each in sql.objects()}
+        self.number = frozen.next_number(script)
+
+    def before(self, stem: str) -> str | None:
+        """Return the frozen body that the history made last, or None."""
+        path = self.frozen.get(stem)
+        return frozen.name_of(path) if path else None
+
+    def after(self, stem: str) -> str:
+        """Return the frozen body that a new revision runs."""
+        return f"{self.number}/{stem}.sql" if self.changed(stem) else self.before(stem) or ""
+
+    def changed(self, stem: str) -> bool:
+        """Tell whether the declared body has never been frozen."""
+        path = self.frozen.get(stem)
+        return path is None or path.read_text(encoding="utf-8") != self.current[stem]
+
+    def ours(self, stem: str) -> bool:
+        """Tell whether an object of that name is or once was declared."""
+        return stem in self.frozen or stem in self.current
+
+
+def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Comparison, ...]:
+    """Compare everything, put the operations into `upgrade_ops`, return what was found.
+
+    Raises Stage1Error when a declaration is wrong.
+    """
+    found = list(of_alembic(upgrade_ops.as_diffs()))
+    connection, metadata = context.connection, context.metadata
+    if connection is None or metadata is None or isinstance(metadata, list | tuple):
+        return tuple(found)
+    try:
+        declared = build(connection, metadata, sql.objects())  # type: ignore[arg-type]
+    except CannotCompareError as error:
+        what = "views, functions, triggers, CHECKs, index predicates and grants"
+        return (*found, Comparison(what, skipped=str(error)))
+    live = catalogue.read(connection)
+    plan = _Plan(declared, live, catalogue.edges(connection), Files(context))
+    found += tables.compare(context, upgrade_ops, declared.catalogue, live)
+    found += _objects(plan)
+    _take_dependents(plan, tables.roots(upgrade_ops))
+    found += _foreign(plan)
+    rights, grant_ops = compare_grants(declared.catalogue, live)
+    found += rights
+    _arrange(plan, upgrade_ops, grant_ops)
+    return tuple(found)
+
+
+def _objects(plan: _Plan) -> Iterator[Comparison]:
+    for kind in OBJECTS:
+        declared, live = plan.declared.catalogue[kind], plan.live[kind]
+        for name in sorted(declared.keys() | live.keys()):
+            wanted, stands = declared.get(name), live.get(name)
+            result = of_items(wanted, stands)
+            if wanted is None and stands is not None and not plan.files.ours(stands.stem):
+                yield Comparison(result.what, skipped="not of Stage1")
+                continue
+            yield result
+            if result.equal:
+                continue
+            if wanted and stands and _replaceable(wanted, stands):
+                plan.replace.add((kind, name))
+                continue
+            if stands:
+                plan.drop.add((kind, name))
+            if wanted:
+                plan.create.add((kind, name))
+
+
+def _replaceable(declared: Item, live: Item) -> bool:
+    """Tell whether CREATE OR REPLACE does it, on the way back too: it cannot take a comment off."""
+    fixed = declared.signature.startswith("m ") or declared.signature == "true"
+    same = declared.signature == live.signature
+    return same and not fixed and bool(declared.comment) == bool(live.comment)
+
+
+def _take_dependents(plan: _Plan, roots: Iterable[tuple[str, str]]) -> None:
+    """Have what uses a changed column, or something dropped, dropped before and made again."""
+    columns = set(roots)
+    waiting = [
+        edge.user
+        for edge in plan.uses
+        if edge.used[0] == "tables"
+        and ({(edge.used[1], edge.column), (edge.used[1], "*")} & columns)
+    ]
+    waiting += [edge.user for key in plan.drop for edge in plan.uses if edge.used == key]
+    while waiting:
+        key = waiting.pop()
+        item = plan.item(key)
+        if key in plan.drop or item is None or not plan.files.ours(item.stem):
+            continue
+        plan.drop.add(key)
+        plan.replace.discard(key)
+        if key[1] in plan.declared.catalogue[key[0]]:
+            plan.create.add(key)
+        waiting += [edge.user for edge in plan.uses if edge.used == key]
+
+
+def _foreign(plan: _Plan) -> Iterator[Comparison]:
+    """Name what other software built on something that must be dropped: it will stop the drop."""
+    for edge in plan.uses:
+        item = plan.item(edge.user)
+        if edge.used in plan.drop and (item is None or not plan.files.ours(item.stem)):
+            kind = edge.user[0].removesuffix("s")
+            yield Comparison(
+                f"{kind} {edge.user[1]}", skipped=f"not of Stage1, and uses {edge.used[1]}: drop it"
+            )
+
+
+def _arrange(plan: _Plan, upgrade_ops: UpgradeOps, grant_ops: list[MigrateOperation]) -> None:
+    first, after = _creations(plan)
+    names = _made_again(plan)
+    before: list[MigrateOperation] = [KeepGrantsOp(names, restore=False)] if names else []
+    before += _drops(plan)
+    last: list[MigrateOperation] = [KeepGrantsOp(names, restore=True)] if names else []
+    upgrade_ops.ops[:] = [*before, *first, *upgrade_ops.ops, *after, *last, *grant_ops]
+
+
+def _made_again(plan: _Plan) -> tuple[str, ...]:
+    """Return the views and functions that are dropped and made again, by name.
+
+    A function whose arguments changed is another one for PostgreSQL; its rights go with the name.
+    """
+    keys = ((plan.live, plan.drop), (plan.declared.catalogue, plan.create))
+    old, new = (
+        {side[kind][name].stem for kind, name in chosen if kind != "triggers"}
+        for side, chosen in keys
+    )
+    return tuple(sorted(old & new))
+
+
+def _drops(plan: _Plan) -> list[MigrateOperation]:
+    """Return the drops, what uses something before what it uses."""
+    done: dict[Key, MigrateOperation] = {}
+
+    def visit(key: Key) -> None:
+        item = plan.item(key)
+        if key in done or key not in plan.drop or item is None:
+            return
+        for edge in plan.uses:
+            if edge.used == key:
+                visit(edge.user)
+        done[key] = DropSqlObjectOp(_word(key, item), item.name, plan.files.before(item.stem))
+
+    for key in sorted(plan.drop, key=lambda k: (OBJECTS[::-1].index(k[0]), k[1])):
+        visit(key)
+    return list(done.values())
+
+
+def _word(key: Key, item: Item) -> str:
+    special = {"m ": "materialized view", "p ": "procedure"}
+    return special.get(item.signature[:2], key[0].removesuffix("s"))
+
+
+def _creations(plan: _Plan) -> tuple[list[MigrateOperation], list[MigrateOperation]]:
+    """Return what to create or replace: what a table may need before the tables, the rest after."""
+    first: list[MigrateOperation] = []
+    after: list[MigrateOperation] = []
+    keys = {
+        (kind, item.stem): (kind, name)
+        for kind in OBJECTS
+        for name, item in plan.declared.catalogue[kind].items()
+    }
+    for file in plan.declared.order:
+        key = keys.get((file.kind, file.name))
+        if key in plan.create or key in plan.replace:
+            early = file.kind == "functions" and key[1] in plan.declared.independent
+            (first if early else after).append(_creation(plan, key, file.name))
+    return first, after
+
+
+def _creation(plan: _Plan, key: Key, stem: str) -> MigrateOperation:
+    """Return the operation that runs a body; on the way back the body before it, or a drop."""
+    before, after = plan.files.before(stem), plan.files.after(stem)
+    if before and key not in plan.drop and (key in plan.replace or before == after):
+        return RunSqlFileOp(after, RunSqlFileOp(before))
+    word = _word(key, plan.declared.catalogue[key[0]][key[1]])
+    return RunSqlFileOp(after, DropSqlObjectOp(word, key[1], after))

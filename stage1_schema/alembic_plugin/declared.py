@@ -1,0 +1,137 @@
+"""The catalogue that the models and the `.sql` files declare.
+
+Everything is created in a scratch schema inside a savepoint, read, and rolled back. Nothing in it
+refers to a live object, foreign keys included: no reader and no writer can feel it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from stage1_schema.alembic_plugin import catalogue
+from stage1_schema.alembic_plugin.verbatim import Verbatim
+from stage1_schema.errors import Stage1Error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Connection, MetaData
+
+    from stage1_schema.alembic_plugin.catalogue import Catalogue
+    from stage1_schema.sql import SqlObject
+
+# Alembic's own table, which the grants name.
+_VERSION_TABLE = """CREATE TABLE alembic_version (
+    version_num varchar(32) CONSTRAINT alembic_version_pkc PRIMARY KEY)"""
+
+
+class CannotCompareError(Stage1Error):
+    """The declarations cannot be compared on this server by this role."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The declared catalogue; `order` is one in which its `.sql` files can be created.
+
+    `independent` names the functions whose signatures need no table, so that a table's CHECK or
+    index can use them.
+    """
+
+    catalogue: Catalogue
+    order: tuple[SqlObject, ...]
+    independent: frozenset[str]
+
+
+def build(connection: Connection, metadata: MetaData, files: Iterable[SqlObject]) -> Declared:
+    """Create what is declared, read it, and take it back.
+
+    Raises Stage1Error, naming the file, when a declaration is wrong, and CannotCompareError when
+    the role may not create a schema.
+    """
+    pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    schema = f"stage1_declared_{pid}"  # two comparisons at once do not meet
+    savepoint = connection.begin_nested()
+    try:
+        _open(connection, schema)
+        metadata.create_all(connection, checkfirst=False)
+        connection.execute(text(_VERSION_TABLE))
+        order = _create(connection, schema, list(files))
+        connection.execute(text("SET LOCAL check_function_bodies = on"))
+        functions = [each for each in order if each.kind == "functions"]
+        _create(connection, schema, functions)  # now that all stands, their bodies are checked
+        uses = catalogue.edges(connection)
+        found = catalogue.read(connection)
+    finally:
+        savepoint.rollback()
+    _check_names(found, order)
+    relations = ("tables", "views")
+    dependent = {edge.user[1] for edge in uses if edge.used[0] in relations}
+    independent = frozenset(found["functions"]) - dependent
+    return Declared(found, tuple(order), independent)
+
+
+def _open(connection: Connection, schema: str) -> None:
+    try:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None)
+        if state not in ("42501", "25006"):  # insufficient privilege, read-only
+            raise
+        raise CannotCompareError(
+            "This role may not create the schema that declarations are compared in.",
+            next_step="run it as the owner of the database, on the primary server.",
+        ) from error
+    connection.execute(text(f"SET LOCAL search_path = {schema}"))
+    connection.execute(text("SET LOCAL check_function_bodies = off"))
+    connection.execute(text("SET LOCAL client_min_messages = warning"))
+
+
+def _create(
+    connection: Connection, schema: str, waiting: Sequence[SqlObject]
+) -> tuple[SqlObject, ...]:
+    """Create files in an order that works: one that needs another waits for the next round."""
+    done: list[SqlObject] = []
+    while waiting:
+        failed: dict[SqlObject, DBAPIError] = {}
+        for each in waiting:
+            try:
+                with connection.begin_nested():
+                    connection.execute(Verbatim(_moved(each.text, schema)))
+            except DBAPIError as error:
+                failed[each] = error
+            else:
+                done.append(each)
+        if len(failed) == len(waiting):
+            _raise(*next(iter(failed.items())), schema)
+        waiting = list(failed)
+    return tuple(done)
+
+
+def _check_names(found: Catalogue, order: Iterable[SqlObject]) -> None:
+    """Raise Stage1Error unless each file makes one object of its own kind and name."""
+    for file in order:
+        made = [item for item in found[file.kind].values() if item.stem == file.name]
+        if file.kind != "grants" and len(made) != 1:
+            raise Stage1Error(
+                f"stage1_schema/sql/{file.kind}/{file.name}.sql makes {len(made)} {file.kind}"
+                f" called {file.name}, not one.",
+                next_step="one file for each object, named after it (a trigger: table_trigger).",
+            )
+
+
+def _moved(body: str, schema: str) -> str:
+    # The role PUBLIC is written in capitals; `public` in a file is the schema.
+    return re.sub(rf"\b{catalogue.SCHEMA}\b", schema, body)
+
+
+def _raise(file: SqlObject, error: DBAPIError, schema: str) -> None:
+    lines = str(error.orig).replace(schema, catalogue.SCHEMA).splitlines()
+    raise Stage1Error(
+        f"stage1_schema/sql/{file.kind}/{file.name}.sql cannot be created: {lines[0]}.",
+        next_step="correct the file, or declare what it needs.",
+    ) from error

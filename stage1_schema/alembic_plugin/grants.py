@@ -1,0 +1,68 @@
+"""Rights of the roles of the settings, compared one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stage1_schema.alembic_plugin.comparison import Comparison, of_items
+from stage1_schema.alembic_plugin.sql_ops import GrantOp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.operations.ops import MigrateOperation
+
+    from stage1_schema.alembic_plugin.catalogue import Catalogue, Item
+
+ROLES = ("app", "readonly", "PUBLIC")
+LATER = {"TABLE": "later TABLES", "FUNCTION": "later FUNCTIONS", "SEQUENCE": "later SEQUENCES"}
+
+
+def compare_grants(
+    declared: Catalogue, live: Catalogue
+) -> tuple[list[Comparison], list[MigrateOperation]]:
+    """Compare the rights, and return the operations that bring the declared ones.
+
+    What default privileges give to a later table is neither required nor a difference.
+    """
+    found: list[Comparison] = []
+    operations: list[MigrateOperation] = []
+    wanted, stands = declared["grants"], live["grants"]
+    known, standing = set(_targets(declared)), set(_targets(live))
+    by_default = set(_by_default(declared, known))
+    for name in sorted(wanted.keys() | stands.keys()):
+        item = wanted.get(name) or stands[name]
+        if item.stem not in known or (name not in wanted and name in by_default):
+            continue
+        if item.definition not in ROLES:
+            found.append(Comparison(f"right {name}", skipped="not a role of Stage1"))
+            continue
+        result = of_items(wanted.get(name), stands.get(name))
+        if result.equal:
+            found.append(result)
+            continue
+        new = item.stem not in standing  # its missing is said already
+        if not new:
+            found.append(result)
+        if not (new and (name in by_default or item.definition == "PUBLIC")):
+            operations.append(
+                GrantOp(item.signature, item.stem, item.definition, revoke=name not in wanted)
+            )
+    return found, operations
+
+
+def _targets(catalogue: Catalogue) -> Iterator[str]:
+    """Yield what rights can be granted on."""
+    yield from ("SCHEMA public", *LATER.values())
+    yield from (f"TABLE {name}" for kind in ("tables", "views") for name in catalogue[kind])
+    yield from (f"FUNCTION {name}" for name in catalogue["functions"])
+
+
+def _by_default(declared: Catalogue, targets: set[str]) -> Iterator[str]:
+    """Yield the rights that the declared default privileges would give on each target."""
+    later: dict[str, list[Item]] = {}
+    for item in declared["grants"].values():
+        later.setdefault(item.stem, []).append(item)
+    for target in targets:
+        for item in later.get(LATER.get(target.partition(" ")[0], ""), ()):
+            yield f"{item.signature} on {target} to {item.definition}"

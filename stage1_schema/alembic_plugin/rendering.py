@@ -1,0 +1,74 @@
+"""How a generated revision is written: its operations as text, its bodies as frozen files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic.autogenerate import renderers
+from alembic.script import write_hooks
+
+from stage1_schema import sql
+from stage1_schema.alembic_plugin.questdb_alter import (
+    AlterQuestDBColumnOp,
+    AlterQuestDBTableOp,
+    QuestDBColumnOp,
+    RenameQuestDBTableOp,
+)
+from stage1_schema.alembic_plugin.questdb_ops import CreateQuestDBTableOp, RetireQuestDBTableOp
+from stage1_schema.alembic_plugin.sql_ops import (
+    DropSqlObjectOp,
+    GrantOp,
+    KeepGrantsOp,
+    RunSqlFileOp,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from alembic.operations import MigrateOperation
+
+_RUN = re.compile(r"op\.run_sql_file\(\s*[\"'](\d{4})/([^\"']+)\.sql[\"']\s*\)")
+
+
+@renderers.dispatch_for(CreateQuestDBTableOp)
+def _render_create(_: object, operation: CreateQuestDBTableOp) -> str:
+    data = operation.table.to_data()
+    columns = "".join(f"{name!r}: {type_!r},\n" for name, type_ in data.pop("columns"))
+    name = data.pop("name")
+    rest = "".join(f"{key}={value!r},\n" for key, value in data.items())
+    return f"op.create_questdb_table({name!r},\ncolumns={{\n{columns}}},\n{rest})"
+
+
+@renderers.dispatch_for(RunSqlFileOp)
+@renderers.dispatch_for(DropSqlObjectOp)
+@renderers.dispatch_for(KeepGrantsOp)
+@renderers.dispatch_for(GrantOp)
+@renderers.dispatch_for(RetireQuestDBTableOp)
+@renderers.dispatch_for(QuestDBColumnOp)
+@renderers.dispatch_for(AlterQuestDBColumnOp)
+@renderers.dispatch_for(AlterQuestDBTableOp)
+@renderers.dispatch_for(RenameQuestDBTableOp)
+def _render(_: object, operation: MigrateOperation) -> str:
+    name, *arguments = operation.to_diff_tuple()
+    named = arguments.pop() if isinstance(arguments[-1], dict) else {}
+    said = [*map(repr, arguments), *(f"{key}={value!r}" for key, value in named.items())]
+    return f"op.{name}({', '.join(said)})"
+
+
+@write_hooks.register("freeze")
+def freeze(revision: str, _options: Mapping[str, str]) -> None:
+    """Copy the current bodies that a new revision runs to `migrations/sql/<its number>/`.
+
+    A hook of alembic.ini, run after the revision is written and before it is formatted.
+    """
+    path = Path(revision)
+    number = path.name.partition("_")[0]
+    bodies = {each.name: each.text for each in sql.objects()}
+    directory = path.parents[1] / "sql" / number
+    for of, name in _RUN.findall(path.read_text(encoding="utf-8")):
+        target = directory / f"{name}.sql"
+        if of == number and name in bodies and not target.exists():
+            directory.mkdir(parents=True, exist_ok=True)
+            target.write_text(bodies[name], encoding="utf-8")

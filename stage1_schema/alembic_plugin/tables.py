@@ -1,0 +1,113 @@
+"""What Alembic does not see of a table: CHECK texts, index predicates, generated expressions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from stage1_schema.alembic_plugin.comparison import of_items
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.autogenerate.api import AutogenContext
+    from alembic.operations.ops import MigrateOperation, OpContainer, UpgradeOps
+
+    from stage1_schema.alembic_plugin.catalogue import Catalogue, Item
+    from stage1_schema.alembic_plugin.comparison import Comparison
+
+
+def compare(
+    context: AutogenContext, upgrade_ops: UpgradeOps, declared: Catalogue, live: Catalogue
+) -> Iterator[Comparison]:
+    """Compare constraints, indexes and generated columns of tables that stand; add operations.
+
+    What Alembic already found, or a table that it creates or drops, is left to it.
+    """
+    seen = set(_seen(upgrade_ops))
+    reflected: dict[str, sa.Table] = {}
+    for kind in ("constraints", "indexes", "generated"):
+        for name in sorted(declared[kind].keys() | live[kind].keys()):
+            wanted, stands = declared[kind].get(name), live[kind].get(name)
+            item = wanted or stands
+            if item is None or not _ours(item, declared, live):
+                continue
+            if {(item.stem, item.signature), (item.stem, "*")} & seen:
+                continue
+            result = of_items(wanted, stands)
+            yield result
+            if not result.equal:
+                table = reflected.get(item.stem) or _reflect(context, item.stem)
+                reflected[item.stem] = table
+                upgrade_ops.ops.append(_change(context, kind, item, table))
+
+
+def roots(container: OpContainer) -> Iterator[tuple[str, str]]:
+    """Yield (table, column) of every column that changes its type or goes; `*` for a table."""
+    for each in container.ops:
+        if isinstance(each, ops.OpContainer):
+            yield from roots(each)
+        elif isinstance(each, ops.DropTableOp):
+            yield each.table_name, "*"
+        elif isinstance(each, ops.DropColumnOp) or (
+            isinstance(each, ops.AlterColumnOp) and each.modify_type is not None
+        ):
+            yield each.table_name, each.column_name
+
+
+def _seen(container: OpContainer) -> Iterator[tuple[str, str]]:
+    for each in container.ops:
+        if isinstance(each, ops.OpContainer):
+            yield from _seen(each)
+            continue
+        table = getattr(each, "table_name", None) or getattr(each, "source_table", None)
+        if isinstance(each, ops.CreateTableOp | ops.DropTableOp):
+            yield each.table_name, "*"
+        for attribute in ("constraint_name", "index_name", "column_name"):
+            if table and (name := getattr(each, attribute, None)):
+                yield table, str(name)
+        if table and isinstance(each, ops.AddColumnOp):
+            yield table, each.column.name
+
+
+def _ours(item: Item, declared: Catalogue, live: Catalogue) -> bool:
+    return item.stem in declared["tables"] and item.stem in live["tables"]
+
+
+def _reflect(context: AutogenContext, name: str) -> sa.Table:
+    if context.connection is None:
+        raise ValueError("no connection")
+    return sa.Table(name, sa.MetaData(), autoload_with=context.connection, resolve_fks=False)
+
+
+def _change(context: AutogenContext, kind: str, item: Item, live: sa.Table) -> MigrateOperation:
+    """Return the operations that take the live one away and make the declared one."""
+    metadata: Any = context.metadata
+    changes: list[MigrateOperation] = []
+    old, new = (_find(kind, item, table) for table in (live, metadata.tables[item.stem]))
+    if kind == "indexes":
+        changes += [ops.DropIndexOp.from_index(old)] if old is not None else []
+        changes += [ops.CreateIndexOp.from_index(new)] if new is not None else []
+    elif kind == "constraints":
+        changes += [ops.DropConstraintOp.from_constraint(old)] if old is not None else []
+        changes += [ops.AddConstraintOp.from_constraint(new)] if new is not None else []
+    else:
+        drop, add = ops.DropColumnOp, ops.AddColumnOp
+        if old is not None:
+            changes.append(drop.from_column_and_tablename(None, item.stem, old))
+        if new is not None:
+            changes.append(add.from_column_and_tablename(None, item.stem, new))
+    return ops.ModifyTableOps(item.stem, changes)
+
+
+def _find(kind: str, item: Item, table: sa.Table) -> Any:  # noqa: ANN401 - of three kinds
+    if kind == "generated":
+        return table.columns.get(item.signature)
+    among: Any = table.indexes if kind == "indexes" else table.constraints
+    preparer = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
+    name_of = preparer.format_index if kind == "indexes" else preparer.format_constraint
+    named = {(name_of(each) or "").strip('"'): each for each in among if each.name}
+    return named.get(item.signature)
