@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import zip_longest
-from os.path import commonprefix
+from itertools import takewhile, zip_longest
+from operator import eq
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _first_difference(declared: str, live: str) -> str:
     pairs = zip_longest(declared.splitlines(), live.splitlines(), fillvalue="")
     lines = next((left, right) for left, right in pairs if left != right)
     left, right = (" ".join(line.split()) for line in lines)
-    same = len(commonprefix([left, right]))
+    same = sum(takewhile(bool, map(eq, left, right)))
     start = left.rfind(" ", 0, same) + 1 if max(len(left), len(right)) > _LONG else 0
     said = (_short(text[start:]) or "nothing more" for text in (left, right))
     return "declared {}, live {}".format(*said)

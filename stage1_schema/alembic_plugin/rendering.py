@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alembic.autogenerate import renderers
+from alembic.operations import ops
 from alembic.script import write_hooks
 
 from stage1_schema import sql
@@ -55,6 +56,13 @@ def _render(_: object, operation: MigrateOperation) -> str:
     named = arguments.pop() if isinstance(arguments[-1], dict) else {}
     said = [*map(repr, arguments), *(f"{key}={value!r}" for key, value in named.items())]
     return f"op.{name}({', '.join(said)})"
+
+
+@renderers.dispatch_for(ops.CreatePrimaryKeyOp, replace=True)
+def _render_primary_key(_: object, operation: ops.CreatePrimaryKeyOp) -> str:
+    # Alembic 1.20.1 registers a renderer that only raises NotImplementedError.
+    name, columns = operation.constraint_name, list(operation.columns)
+    return f"op.create_primary_key({name!r}, {operation.table_name!r}, {columns!r})"
 
 
 @write_hooks.register("freeze")

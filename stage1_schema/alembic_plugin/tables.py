@@ -40,9 +40,9 @@ def compare(
             result = of_items(wanted, stands)
             yield result
             if not result.equal:
-                table = reflected.get(item.stem) or _reflect(context, item.stem)
-                reflected[item.stem] = table
-                upgrade_ops.ops.append(_change(context, kind, item, table))
+                if item.stem not in reflected:
+                    reflected[item.stem] = _reflect(context, item.stem)
+                upgrade_ops.ops.append(_change(context, kind, item, reflected[item.stem]))
 
 
 def roots(container: OpContainer) -> Iterator[tuple[str, str]]:
