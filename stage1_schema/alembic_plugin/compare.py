@@ -13,7 +13,7 @@ from stage1_schema import sql
 from stage1_schema.alembic_plugin import catalogue, frozen, tables
 from stage1_schema.alembic_plugin.comparison import Comparison, of_alembic, of_items
 from stage1_schema.alembic_plugin.declared import CannotCompareError, build
-from stage1_schema.alembic_plugin.grants import compare_grants
+from stage1_schema.alembic_plugin.grants import compare_grants, rights_of
 from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp, KeepGrantsOp, RunSqlFileOp
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def _arrange(plan: _Plan, upgrade_ops: UpgradeOps, grant_ops: list[MigrateOperat
     first, after = _creations(plan)
     names = _made_again(plan)
     before: list[MigrateOperation] = [KeepGrantsOp(names, restore=False)] if names else []
+    before += rights_of(plan.live, _gone(plan, upgrade_ops))
     before += _drops(plan)
     last: list[MigrateOperation] = [KeepGrantsOp(names, restore=True)] if names else []
     upgrade_ops.ops[:] = [*before, *first, *upgrade_ops.ops, *after, *last, *grant_ops]
@@ -181,6 +182,16 @@ def _made_again(plan: _Plan) -> tuple[str, ...]:
         for side, chosen in keys
     )
     return tuple(sorted(old & new))
+
+
+def _gone(plan: _Plan, upgrade_ops: UpgradeOps) -> Iterator[str]:
+    """Yield what will not stand any more, as rights name it."""
+    made = set(_made_again(plan))
+    words = {"views": "TABLE", "functions": "FUNCTION"}
+    for kind, name in plan.drop:
+        if kind in words and plan.live[kind][name].stem not in made:
+            yield f"{words[kind]} {name}"
+    yield from (f"TABLE {name}" for name, column in tables.roots(upgrade_ops) if column == "*")
 
 
 def _drops(plan: _Plan) -> list[MigrateOperation]:

@@ -58,9 +58,13 @@ def build(connection: Connection, metadata: MetaData, files: Iterable[SqlObject]
     savepoint = connection.begin_nested()
     try:
         _open(connection, schema)
+        waiting = list(files)
+        # A CHECK, a default or an index may call a function that needs no table itself.
+        early, failed = _round(connection, schema, [f for f in waiting if f.kind == "functions"])
         metadata.create_all(connection, checkfirst=False)
         connection.execute(text(_VERSION_TABLE))
-        order = _create(connection, schema, list(files))
+        waiting = [each for each in waiting if each in failed or each.kind != "functions"]
+        order = (*early, *_create(connection, schema, waiting))
         connection.execute(text("SET LOCAL check_function_bodies = on"))
         functions = [each for each in order if each.kind == "functions"]
         _create(connection, schema, functions)  # now that all stands, their bodies are checked
@@ -72,7 +76,7 @@ def build(connection: Connection, metadata: MetaData, files: Iterable[SqlObject]
     relations = ("tables", "views")
     dependent = {edge.user[1] for edge in uses if edge.used[0] in relations}
     independent = frozenset(found["functions"]) - dependent
-    return Declared(found, tuple(order), independent)
+    return Declared(found, order, independent)
 
 
 def _open(connection: Connection, schema: str) -> None:
@@ -97,19 +101,29 @@ def _create(
     """Create files in an order that works: one that needs another waits for the next round."""
     done: list[SqlObject] = []
     while waiting:
-        failed: dict[SqlObject, DBAPIError] = {}
-        for each in waiting:
-            try:
-                with connection.begin_nested():
-                    connection.execute(Verbatim(_moved(each.text, schema)))
-            except DBAPIError as error:
-                failed[each] = error
-            else:
-                done.append(each)
-        if len(failed) == len(waiting):
+        made, failed = _round(connection, schema, waiting)
+        if not made:
             _raise(*next(iter(failed.items())), schema)
+        done += made
         waiting = list(failed)
     return tuple(done)
+
+
+def _round(
+    connection: Connection, schema: str, files: Iterable[SqlObject]
+) -> tuple[list[SqlObject], dict[SqlObject, DBAPIError]]:
+    """Create what can be created now; return that, and what could not and why."""
+    made: list[SqlObject] = []
+    failed: dict[SqlObject, DBAPIError] = {}
+    for each in files:
+        try:
+            with connection.begin_nested():
+                connection.execute(Verbatim(_moved(each.text, schema)))
+        except DBAPIError as error:
+            failed[each] = error
+        else:
+            made.append(each)
+    return made, failed
 
 
 def _check_names(found: Catalogue, order: Iterable[SqlObject]) -> None:

@@ -8,7 +8,7 @@ from stage1_schema.alembic_plugin.comparison import Comparison, of_items
 from stage1_schema.alembic_plugin.sql_ops import GrantOp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from alembic.operations.ops import MigrateOperation
 
@@ -49,6 +49,19 @@ def compare_grants(
                 GrantOp(item.signature, item.stem, item.definition, revoke=name not in wanted)
             )
     return found, operations
+
+
+def rights_of(live: Catalogue, dropped: Iterable[str]) -> list[MigrateOperation]:
+    """Return the operations that revoke what is granted on what will be dropped.
+
+    They are there for the way back, which grants it again.
+    """
+    targets = set(dropped)
+    return [
+        GrantOp(item.signature, item.stem, item.definition, revoke=True)
+        for _, item in sorted(live["grants"].items())
+        if item.stem in targets and item.definition in ("app", "readonly")
+    ]
 
 
 def _targets(catalogue: Catalogue) -> Iterator[str]:

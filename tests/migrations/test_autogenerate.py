@@ -1,0 +1,245 @@
+"""A generated revision orders its operations, freezes its bodies, and goes up, down and up."""
+
+import shutil
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from sqlalchemy import Numeric
+
+from stage1_schema import sql
+from stage1_schema.errors import Stage1Error
+from stage1_schema.models import Base
+from stage1_schema.ops import migrate
+from tests.migrations.catalogue import catalogue
+from tests.plugins.databases import ROLES, client, superuser
+
+
+class Developer:
+    """Edits declarations, generates revisions and runs them, in a checkout of its own."""
+
+    def __init__(self, settings, checkout, files):
+        self.settings = settings
+        self.checkout = checkout
+        self.files = files
+        self.config = migrate.config(settings, ["questdb=skip"])
+
+    def edit(self, name, *replacements):
+        path = self.files / name
+        text = path.read_text()
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text(text)
+
+    def revise(self):
+        command.revision(self.config, "change", autogenerate=True)
+        (path,) = (self.checkout / "migrations" / "versions").glob("*_change.py")
+        return path.read_text()
+
+    def up_down_up(self):
+        """Return the catalogue at head; the way down and up again ends in it.
+
+        A column that comes back stands last, and what comes back has later rights (defaults) too.
+        """
+        before = self.catalogue()
+        command.upgrade(self.config, "head")
+        command.check(self.config)
+        after = self.catalogue()
+        command.downgrade(self.config, "-1")
+        back = self.catalogue()
+        assert before.pop("grants").items() <= back.pop("grants").items()
+        assert back == before
+        command.upgrade(self.config, "head")
+        assert self.catalogue() == after
+        return after
+
+    def catalogue(self):
+        found = catalogue(self.settings)
+        del found["columns"]
+        return found
+
+
+@pytest.fixture
+def developer(migrated, checkout, monkeypatch, tmp_path):
+    files = tmp_path / "sql"
+    shutil.copytree(sql.DIRECTORY, files)
+    monkeypatch.setattr(sql, "DIRECTORY", files)
+    monkeypatch.chdir(checkout)
+    return Developer(migrated, checkout, files)
+
+
+def lines(text):
+    """Return the operations of upgrade(), one line each, without their arguments' layout."""
+    body = text.split("def upgrade")[1].split("def downgrade")[0]
+    return [line.strip() for line in body.splitlines() if line.strip().startswith("op.")]
+
+
+def test_function_body_is_replaced_in_place(developer):
+    developer.edit("functions/stage1_touch.sql", ("now()", "clock_timestamp()"))
+    text = developer.revise()
+    assert lines(text) == ['op.run_sql_file("0013/stage1_touch.sql")']
+    assert 'op.run_sql_file("0008/stage1_touch.sql")' in text.split("def downgrade")[1]
+    frozen = developer.checkout / "migrations" / "sql" / "0013" / "stage1_touch.sql"
+    assert "clock_timestamp()" in frozen.read_text()
+    developer.up_down_up()
+
+
+@pytest.fixture
+def grafana(server_with_roles, migrated):
+    """A role of other software."""
+    with superuser(server_with_roles, migrated.postgres.database) as admin:
+        admin.execute("CREATE ROLE grafana")
+        yield
+        admin.execute("DROP OWNED BY grafana; DROP ROLE grafana")
+
+
+@pytest.mark.usefixtures("grafana")
+def test_view_that_loses_a_column_keeps_its_rights(developer, connection):
+    """dataset_catalog is used by no view, but by functions whose bodies name it."""
+    connection.execute("GRANT SELECT ON dataset_catalog TO grafana WITH GRANT OPTION")
+    developer.edit("views/dataset_catalog.sql", ("       d.lookback_rows,\n", ""))
+    developer.edit("functions/fn_list_datasets.sql", ("    lookback_rows bigint,\n", ""))
+    rights = catalogue(developer.settings)["grants"]
+    text = developer.revise()
+    assert lines(text) == [
+        'op.keep_grants("dataset_catalog", "fn_list_datasets")',
+        'op.drop_sql_object("view", "dataset_catalog")',
+        'op.drop_sql_object("function", "fn_list_datasets(integer,integer,text,text,uuid)")',
+        'op.run_sql_file("0013/fn_list_datasets.sql")',
+        'op.run_sql_file("0013/dataset_catalog.sql")',
+        'op.restore_grants("dataset_catalog", "fn_list_datasets")',
+    ]
+    after = developer.up_down_up()
+    assert after["grants"] == rights
+    assert any("to grafana" in name for name in rights)
+
+
+def test_changed_signature_is_another_function(developer):
+    changed = ("after text", "after text, extra integer DEFAULT 0")
+    developer.edit("functions/stage1_cursor_gone.sql", changed)
+    text = developer.revise()
+    assert 'op.drop_sql_object("function", "stage1_cursor_gone(text)")' in text
+    developer.up_down_up()
+
+
+def test_dependents_step_aside_for_a_type_change(developer, monkeypatch):
+    column = Base.metadata.tables["datasets"].c.lookback_rows
+    monkeypatch.setattr(column, "type", Numeric())
+    developer.edit(
+        "functions/fn_list_datasets.sql", ("lookback_rows bigint", "lookback_rows numeric")
+    )
+    found = lines(developer.revise())
+    drop = found.index('op.drop_sql_object("view", "dataset_catalog")')
+    change = found.index("op.alter_column(")
+    again = found.index('op.run_sql_file("0010/dataset_catalog.sql")')
+    assert drop < change < again
+    developer.up_down_up()
+
+
+def test_new_view_over_a_new_view_and_a_new_function(developer):
+    """Alphabetical order would create a_view first, which needs z_view, which needs a function."""
+    (developer.files / "views" / "a_view.sql").write_text(
+        "CREATE VIEW a_view AS SELECT * FROM z_view"
+    )
+    (developer.files / "views" / "z_view.sql").write_text(
+        "CREATE OR REPLACE VIEW z_view AS SELECT dataset_id, z_rows(dataset_id) AS n FROM datasets;"
+    )
+    (developer.files / "functions" / "z_rows.sql").write_text(
+        "CREATE OR REPLACE FUNCTION z_rows(id uuid) RETURNS bigint LANGUAGE sql STABLE AS\n"
+        "'SELECT count(*) FROM walkforward_runs WHERE dataset_id = id';\n"
+        "COMMENT ON FUNCTION z_rows(uuid) IS '100% of :runs';"
+    )
+    assert lines(developer.revise())[:3] == [
+        'op.run_sql_file("0013/z_rows.sql")',
+        'op.run_sql_file("0013/z_view.sql")',
+        'op.run_sql_file("0013/a_view.sql")',
+    ]
+    developer.up_down_up()
+
+
+def test_object_that_is_no_longer_declared_is_dropped(developer):
+    (developer.files / "views" / "dataset_hierarchy.sql").unlink()
+    developer.edit("grants/grants.sql", ("dataset_hierarchy, ", ""))
+    assert lines(developer.revise()) == [
+        'op.revoke("SELECT", "TABLE dataset_hierarchy", "app")',
+        'op.revoke("SELECT", "TABLE dataset_hierarchy", "readonly")',
+        'op.drop_sql_object("view", "dataset_hierarchy")',
+    ]
+    developer.up_down_up()
+
+
+def test_new_table_with_everything(developer, monkeypatch):
+    """A table, its CHECK that calls a new function, its trigger, its generated column, its rights."""
+    copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
+    for table in Base.metadata.tables.values():
+        table.to_metadata(copy)
+    monkeypatch.setattr(Base, "metadata", copy)
+    sa.Table(
+        "notes",
+        copy,
+        sa.Column("note_id", sa.BigInteger(), sa.Identity(), primary_key=True),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("length", sa.Integer(), sa.Computed("length(text)", persisted=True)),
+        sa.CheckConstraint("is_note(text)", name="text"),
+        sa.Index("ix_notes_short", "text", postgresql_where=sa.text("length(text) < 10")),
+    )
+    (developer.files / "functions" / "is_note.sql").write_text(
+        "CREATE OR REPLACE FUNCTION is_note(t text) RETURNS boolean LANGUAGE sql IMMUTABLE AS"
+        " 'SELECT t <> '''''"
+    )
+    (developer.files / "triggers" / "notes_tg_90_touch.sql").write_text(
+        "CREATE OR REPLACE TRIGGER tg_90_touch BEFORE DELETE ON notes"
+        " FOR EACH ROW EXECUTE FUNCTION stage1_refuse_move()"
+    )
+    developer.edit("grants/grants.sql", ("stage1_jobs, indicator", "stage1_jobs, notes, indicator"))
+    found = lines(developer.revise())
+    assert found[0] == 'op.run_sql_file("0013/is_note.sql")'
+    assert "op.create_table(" in found
+    assert found[-1] == 'op.run_sql_file("0013/notes_tg_90_touch.sql")'  # rights come by default
+    developer.up_down_up()
+
+
+def test_generated_column_is_made_anew(developer, connection, monkeypatch):
+    table = Base.metadata.tables["walkforward_folds"]
+    column = sa.Column("short", sa.Text(), sa.Computed("left(metrics::text, 10)", persisted=True))
+    table.append_column(column)
+    try:
+        connection.execute(
+            "ALTER TABLE walkforward_folds ADD short text GENERATED ALWAYS AS (left(metrics::text, 5)) STORED"
+        )
+        text = developer.revise()
+        assert [line.partition("(")[0] for line in lines(text)] == [
+            "op.drop_column",
+            "op.add_column",
+        ]
+        developer.up_down_up()
+    finally:
+        table._columns.remove(column)
+
+
+def test_wrong_body_names_its_file(developer):
+    developer.edit("functions/stage1_touch.sql", ("RETURN NEW", "RETURM NEW"))
+    with pytest.raises(Exception, match=r"functions/stage1_touch.sql cannot be created") as told:
+        command.check(developer.config)
+    assert isinstance(told.value.__cause__ or told.value, Stage1Error)
+
+
+def test_file_is_named_after_what_it_makes(developer):
+    path = developer.files / "views" / "dataset_catalog.sql"
+    path.rename(path.with_name("catalog.sql"))
+    with pytest.raises(Exception, match="makes 0 views called catalog"):
+        command.check(developer.config)
+
+
+def test_nothing_changed_writes_nothing(developer):
+    command.revision(developer.config, "change", autogenerate=True)
+    assert not list((developer.checkout / "migrations" / "versions").glob("*_change.py"))
+
+
+def test_the_application_keeps_working_after_a_replaced_view(developer):
+    developer.edit("views/indicator_datasets.sql", ("       updated_at,\n", ""))
+    developer.revise()
+    developer.up_down_up()
+    with client(developer.settings, ROLES.app) as app:
+        app.execute("SELECT * FROM indicator_datasets")
