@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down clean reset test check revision pins
+.PHONY: help install up down clean reset test check revision release pins
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ check: install ## Lint, type-check and test: what CI runs
 
 revision: install ## Generate a revision from changed declarations (m="what it does")
 	@$(if $(m),,$(error say what it does: make revision m="add a column"))$(BIN)/alembic revision --autogenerate -m "$(m)"
+
+release: install ## List the revisions as released: from then on nothing edits them
+	@$(BIN)/stage1 release
 
 pins: install ## Write constraints.txt anew from pyproject.toml
 	@$(BIN)/python tools/pin.py

@@ -62,7 +62,7 @@ COMPARISON: dict[str, Any] = {
 def run(context: EnvironmentContext) -> None:
     """Run Alembic's command on the stores of the settings in force.
 
-    A caller may pass `settings` and an open SQLAlchemy `connection` in `config.attributes`.
+    A caller may pass `settings` and a SQLAlchemy `connection` (or engine) in `config.attributes`.
     Raises CommandError, which Alembic prints as one line.
     """
     with _one_line_errors():
@@ -73,10 +73,22 @@ def run(context: EnvironmentContext) -> None:
         given = context.config.attributes
         settings = given.get("settings") or stage1_settings.load()
         if (connection := given.get("connection")) is not None:
-            _online(context, connection, settings, arguments)
+            with _opened(connection) as connection:
+                nested = connection.in_transaction()
+                _online(context, connection, settings, arguments, nested=nested)
         else:
             with engine(settings.postgres).connect() as connection:
-                _online(context, connection, settings, arguments)
+                _online(context, connection, settings, arguments, nested=False)
+
+
+@contextmanager
+def _opened(connection: Any) -> Iterator[Connection]:  # noqa: ANN401 - pytest-alembic has its own
+    """Yield the connection itself, or one of the engine that was passed in its place."""
+    if not hasattr(connection, "connect"):
+        yield connection
+        return
+    with connection.connect() as opened:
+        yield opened
 
 
 def _offline(context: EnvironmentContext, arguments: dict[str, str]) -> None:
@@ -100,6 +112,8 @@ def _online(
     connection: Connection,
     settings: Settings,
     arguments: dict[str, str],
+    *,
+    nested: bool,
 ) -> None:
     questdb = QuestDBTarget(settings.questdb, skip=arguments.get("questdb") == "skip")
     connection.execute(
@@ -107,7 +121,7 @@ def _online(
         {"app": settings.roles.app, "readonly": settings.roles.readonly},
     )
     # Alembic would take an open transaction for its caller's, and never commit.
-    if "connection" not in context.config.attributes:
+    if not nested:
         connection.commit()
 
     context.configure(
@@ -167,9 +181,9 @@ def _arguments(context: EnvironmentContext) -> dict[str, str]:
 
 
 def _metadata(context: EnvironmentContext) -> MetaData | None:
-    """Return the declared tables where Alembic compares: other commands do not pay for them."""
+    """Return the declared tables, but not to a command that only moves: it need not pay for them."""
     proxied = getattr(context, "_proxy", context)  # env.py has a module that stands for it
-    if "revision_context" not in proxied.context_opts:
+    if {"destination_rev", "dont_mutate"} & proxied.context_opts.keys():
         return None
     from stage1_schema.models import Base  # noqa: PLC0415 - as said above
 

@@ -1,0 +1,70 @@
+"""The ledger of released revisions, and the history that it belongs to."""
+
+import shutil
+
+import pytest
+from alembic.script import ScriptDirectory
+
+from stage1_schema.errors import Stage1Error
+from stage1_schema.ops import migrate, release
+from tests.migrations.commands import ROOT
+
+
+def test_no_released_file_was_changed():
+    assert list(release.check()) == []
+
+
+def test_the_history_has_one_head():
+    assert len(ScriptDirectory.from_config(migrate.config()).get_heads()) == 1
+
+
+@pytest.fixture
+def migrations(tmp_path):
+    return shutil.copytree(ROOT / "migrations", tmp_path / "migrations")
+
+
+def test_release_lists_every_file_once_in_order(migrations):
+    (migrations / release.LEDGER).write_text("")
+    added = release.release(migrations)
+    assert added[0].startswith("versions/0001_")
+    assert len(added) == sum(1 for _ in migrations.glob("versions/*.py")) + sum(
+        1 for _ in migrations.glob("sql/*/*.sql")
+    )
+    assert list(added) == [line.split("  ")[1] for line in ledger(migrations)]
+    assert release.release(migrations) == ()
+
+
+def ledger(migrations):
+    return (migrations / release.LEDGER).read_text().splitlines()
+
+
+def changed(path):
+    path.write_text(path.read_text() + "-- more\n")
+
+
+def added(path):
+    path.with_name("more.sql").write_text("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        pytest.param(changed, "released and has been changed", id="changed"),
+        pytest.param(lambda path: path.unlink(), "released and is gone", id="gone"),
+        pytest.param(added, "more.sql belongs to a released revision", id="unlisted"),
+    ],
+)
+def test_what_was_released_stays(migrations, edit, said):
+    release.release(migrations)
+    edit(migrations / "sql" / "0005" / "dataset_hierarchy.sql")
+    (problem,) = release.check(migrations)
+    assert said in problem
+    with pytest.raises(Stage1Error, match=said):
+        release.release(migrations)
+
+
+def test_a_new_revision_is_no_problem_until_released(migrations):
+    release.release(migrations)
+    (migrations / "versions" / "9999_new.py").write_text('"""New"""')
+    assert list(release.check(migrations)) == []
+    assert release.release(migrations) == ("versions/9999_new.py",)
