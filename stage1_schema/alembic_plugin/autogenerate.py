@@ -83,15 +83,15 @@ def directives(context: MigrationContext, _: object, scripts: list[MigrationScri
     found: tuple[Comparison, ...] | None = context.opts.get("comparisons")
     if found is None or script.upgrade_ops is None:
         return  # nothing was compared: an empty revision was asked for
+    if script.message is not None:  # `alembic check` has none
+        from stage1_schema.alembic_plugin import questdb_compare  # noqa: PLC0415 - as above
+
+        questdb_compare.refuse(found)
     if script.upgrade_ops.is_empty() and script.message is not None:
         scripts[:] = []
         if context.config:
             context.config.print_stdout("Nothing differs: no revision was written.")
         return
-    if script.message is not None:  # `alembic check` has none
-        from stage1_schema.alembic_plugin import questdb_compare  # noqa: PLC0415 - as above
-
-        questdb_compare.refuse(found)
     script.upgrade_ops = _Told(script.upgrade_ops.ops, found)
 
 

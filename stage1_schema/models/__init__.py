@@ -10,6 +10,8 @@ from stage1_schema.models.simulations import (
 )
 from stage1_schema.models.walkforward import WalkforwardFold, WalkforwardRun
 
+metadata = Base.metadata
+
 __all__ = [
     "Base",
     "Dataset",
@@ -19,4 +21,5 @@ __all__ = [
     "SimulationTradeBucket",
     "WalkforwardFold",
     "WalkforwardRun",
+    "metadata",
 ]

@@ -17,6 +17,7 @@ from stage1_schema.connect import engine
 from stage1_schema.ops import migrate
 from tests.plugins.databases import environment
 
+
 @pytest.fixture
 def alembic_engine(empty):
     return engine(empty.postgres)
