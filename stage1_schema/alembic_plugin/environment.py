@@ -181,7 +181,7 @@ def _arguments(context: EnvironmentContext) -> dict[str, str]:
 
 
 def _metadata(context: EnvironmentContext) -> MetaData | None:
-    """Return the declared tables, but not to a command that only moves: it need not pay for them."""
+    """Return the declared tables, but not to a command that only moves: it saves the import."""
     proxied = getattr(context, "_proxy", context)  # env.py has a module that stands for it
     if {"destination_rev", "dont_mutate"} & proxied.context_opts.keys():
         return None
