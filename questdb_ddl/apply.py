@@ -185,10 +185,11 @@ def retire(client: Client, name: str, now: datetime) -> Retired:
     Raises TableSuspended for a suspended table, whose log can hold rows that no count shows, and
     QueryError when something stands under the new name.
     """
-    target = retired_name(check_table_name(name), now)
+    check_table_name(name)
     found = live_tables(client, [name]).get(name.lower())
     if found is None:
         return Retired(name, RetireAction.ABSENT)
+    target = retired_name(found.name, now)
     client.wait_for(found.name)
     client.execute(render.rename_table(found.name, target))
     client.wait_for(target)

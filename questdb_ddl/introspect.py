@@ -74,12 +74,12 @@ def _read(
             name,
             tuple(LiveColumn(c["column"], _type(c)) for c in columns.get(name, ())),
             designated_timestamp=row["designatedTimestamp"],
-            partition_by=PartitionBy(row["partitionBy"]),
+            partition_by=PartitionBy.__members__.get(row["partitionBy"], PartitionBy.NONE),
             ttl_value=row.get("ttlValue", 0),
             ttl_unit=row.get("ttlUnit", "HOUR"),
             wal=row["walEnabled"],
             max_uncommitted_rows=row["maxUncommittedRows"],
-            o3_max_lag_ms=row["o3MaxLag"] // 1000,
+            o3_max_lag_ms=(row["o3MaxLag"] or 0) // 1000,
             dedup_keys=tuple(c["column"] for c in columns.get(name, ()) if c["upsertKey"]),
             kind=_kind(row),
             row_count=count["rows"],
@@ -134,11 +134,10 @@ def _per_table(
 
 def _count(name: str, stamp: str | None) -> str:
     if stamp is None:
-        return f"count() rows, null::string first, null::string last from {quote(name)}"
-    bounds = ", ".join(
-        f"{function}({quote(stamp)})::string {label}"
-        for function, label in (("min", "first"), ("max", "last"))
-    )
+        # A constant beside count() makes a GROUP BY of it, and that has no row for an empty table.
+        counted = f"(select count() rows from {quote(name)})"
+        return f"rows, null::string first, null::string last from {counted}"
+    bounds = f"min({quote(stamp)})::string first, max({quote(stamp)})::string last"
     return f"count() rows, {bounds} from {quote(name)}"
 
 

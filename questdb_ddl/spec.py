@@ -201,8 +201,13 @@ class Table:
             raise DeclarationError(
                 f"The columns of the table {data['name']} are not pairs of name and type."
             ) from None
-        keys = tuple(data.get("dedup_keys", ()))
-        return cls(**{**data, "columns": parsed, "dedup_keys": keys})
+        try:
+            keys = tuple(data.get("dedup_keys", ()))
+            return cls(**{**data, "columns": parsed, "dedup_keys": keys})
+        except (TypeError, AttributeError) as error:
+            raise DeclarationError(
+                f"The table {data['name']} has a wrong value: {error}."
+            ) from None
 
 
 def _same(left: str, right: str) -> bool:

@@ -233,7 +233,7 @@ def _number(text: str | None) -> int | None:
 def parse_type(text: str) -> ColumnType:
     """Return the type that `text` is the DDL form of; letter case and spacing do not matter.
 
-    Raises DeclarationError for a type that QuestDB does not have, or for wrong parameters.
+    Raises DeclarationError for an unknown type (aliases such as TEXT, too) or wrong parameters.
 
     >>> parse_type("SYMBOL CAPACITY 4096 NOCACHE")
     Symbol(capacity=4096, cache=False, index=False, index_capacity=None)
@@ -255,7 +255,7 @@ def parse_type(text: str) -> ColumnType:
         return Decimal(int(found["precision"]), int(found["scale"] or 0))
     if found := _ARRAY.fullmatch(flat):
         return Array(len(found["brackets"]) // 2)
-    raise DeclarationError(f"QuestDB has no column type {text!r}.")
+    raise DeclarationError(f"The column type {text!r} is not one of QuestDB's.")
 
 
 def effective_capacity(capacity: int) -> int:

@@ -27,9 +27,9 @@ def connect(settings: PostgresSettings, *, autocommit: bool = False) -> psycopg.
 
     Raises PostgresError with one line that says why it failed and what to do.
     """
-    defaults = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "stage1"}
+    defaults = {"connect_timeout": str(CONNECT_TIMEOUT_S), "application_name": "stage1"}
     try:
-        conninfo = make_conninfo(**(defaults | dict(settings.parameters)))
+        conninfo = make_conninfo("", **(defaults | dict(settings.parameters)))
         connection = psycopg.connect(conninfo, autocommit=autocommit)
     except psycopg.Error as error:
         raise explain_connection(error, settings) from None

@@ -1,20 +1,29 @@
 """Servers of the tests' own, started when the first test asks for one."""
 
 import os
+import shutil
+import tempfile
 
 import pytest
 
 from stage1_schema.servers.postgres import LocalPostgres
 from stage1_schema.servers.questdb import LocalQuestDB
 
+pytest_plugins = ["tests.plugins.databases"]
+
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="Rewrite the golden files.")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     # The collector of pytest-alembic 0.13 breaks pytest 9.2; the tests import what they need of it.
     config.option.pytest_alembic_tests_path = "no-such-file"
+    # The next run of pytest by the same user would close the common directory to our servers.
+    if not config.option.basetemp and not hasattr(config, "workerinput"):
+        config.option.basetemp = tempfile.mkdtemp(prefix="stage1-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
 @pytest.fixture(autouse=True)

@@ -36,9 +36,10 @@ def whole() -> bool:
     python = VENV / "bin" / "python"
     probe = "import importlib.metadata as m; m.version('stage1-schema')"
     try:
-        return subprocess.run([python, "-c", probe], capture_output=True).returncode == 0
+        done = subprocess.run([python, "-c", probe], capture_output=True, check=False)
     except OSError:
         return False
+    return done.returncode == 0
 
 
 def make() -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from alembic.operations.ops import MigrationScript
     from alembic.runtime.environment import EnvironmentContext
-    from alembic.runtime.migration import MigrationContext, MigrationStep
+    from alembic.runtime.migration import MigrationContext
     from sqlalchemy import Connection
     from sqlalchemy.schema import SchemaItem
 
@@ -142,7 +142,7 @@ def _require_first(migration: MigrationContext, questdb: QuestDBTarget) -> None:
     """Make a run ask for QuestDB before its first step, and only if there is a step to run."""
     steps_of = migration._migrations_fn  # noqa: SLF001 - Alembic has no hook before the first step
 
-    def checked(revision: Any, context: MigrationContext) -> list[MigrationStep]:  # noqa: ANN401
+    def checked(revision: Any, context: MigrationContext) -> list[RevisionStep]:  # noqa: ANN401
         steps = list(steps_of(revision, context)) if steps_of else []
         if any(isinstance(step, RevisionStep) for step in steps):
             questdb.require()

@@ -45,11 +45,18 @@ class QuestDBTarget:
         """Raise QuestDBError unless QuestDB answers; called before a run changes anything."""
         if self.skip:
             return
+        from questdb_ddl import AuthenticationFailed, QuestDBDDLError  # noqa: PLC0415 - as below
+
         try:
             self.client.server_version()
-        except Exception as error:
+        except AuthenticationFailed as error:
             raise QuestDBError(
-                f"{str(error).rstrip('.')}. Nothing was changed.",
+                f"{error} Nothing was changed.",
+                next_step="correct STAGE1_QUESTDB_USER and STAGE1_QUESTDB_PASSWORD.",
+            ) from error
+        except QuestDBDDLError as error:
+            raise QuestDBError(
+                f"{error} Nothing was changed.",
                 next_step="start QuestDB, or run without it: alembic -x questdb=skip upgrade head.",
             ) from error
 

@@ -57,7 +57,7 @@ def group() -> None:
 def main() -> None:
     """Run the command line; an error becomes one line and an exit code, never a traceback."""
     try:
-        group.main(standalone_mode=False)
+        sys.exit(group.main(standalone_mode=False) or 0)
     except Stage1Error as error:
         if os.environ.get("STAGE1_DEBUG"):
             raise

@@ -27,20 +27,14 @@ def postgres(connection: Connection) -> tuple[str, ...]:
 def questdb(live: Mapping[str, LiveTable], recorded: Iterable[str]) -> tuple[str, ...]:
     """Return how the shared tables, and the dataset tables that stand, differ."""
     from questdb_ddl import compare  # noqa: PLC0415
-    from questdb_ddl.tables import SHARED_TABLES, indicators_table, ohlcv_table  # noqa: PLC0415
+    from stage1_schema.ops import series  # noqa: PLC0415
 
-    lines = [
-        str(difference)
-        for table in SHARED_TABLES
-        for difference in compare(table, live.get(table.name.lower())).differences
-    ]
-    for name in recorded:
-        standing = live.get(name.lower())
-        declare = {"ohlcv": ohlcv_table, "indicators": indicators_table}.get(name.partition("_")[0])
-        if standing is not None and declare is not None:
-            declared = declare(name, name=name)
-            lines += [str(difference) for difference in compare(declared, standing).differences]
-    return tuple(lines)
+    return tuple(
+        str(line)
+        for table in series.declared(recorded, live)
+        for comparison in [compare(table, live.get(table.name.lower()))]
+        for line in ([comparison] if comparison.skipped else comparison.differences)
+    )
 
 
 def _lines(differences: Iterable[Any]) -> Iterator[str]:

@@ -166,7 +166,9 @@ def _ours(questdb: Client, recorded: Iterable[str]) -> Iterable[standing.Table]:
     names = [table.name for table in SHARED_TABLES] + list(recorded)
     wanted = dict.fromkeys(name.lower() for name in names)
     return [
-        standing.Table(live[name].name, live[name].row_count or 0) for name in wanted if name in live
+        standing.Table(live[name].name, live[name].row_count or 0)
+        for name in wanted
+        if name in live
     ]
 
 

@@ -17,7 +17,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-from questdb.ingress import IngressError, Sender, TimestampNanos
+from questdb import QuestDBError as SenderError
+from questdb import Sender, TimestampNanos
 
 from questdb_ddl import ensure_table
 from questdb_ddl.tables import indicators_table, ohlcv_table
@@ -139,11 +140,12 @@ class Sample:
         """Fold, bar index and prediction of every test bar: a noisy momentum."""
         source = random.Random(20240102)  # noqa: S311 - as above
         closes = [bar.close for bar in self.bars]
-        return [
-            (fold, index, round(closes[index] / closes[index - HOLD_BARS] - 1 + source.gauss(0, 0.01), 6))
-            for fold, (_, _, start, end) in enumerate(self.folds)
-            for index in range(start, end)
-        ]
+        predictions = []
+        for fold, (_, _, start, end) in enumerate(self.folds):
+            for index in range(start, end):
+                momentum = closes[index] / closes[index - HOLD_BARS] - 1
+                predictions.append((fold, index, round(momentum + source.gauss(0, 0.01), 6)))
+        return predictions
 
     @cached_property
     def trades(self) -> list[Trade]:
@@ -199,14 +201,16 @@ def _write_questdb(settings: QuestDBSettings, sample: Sample) -> None:
                 for table_name, tags, fields, at in _rows(sample, ohlcv.name, indicators.name):
                     nanos = TimestampNanos(int(at.timestamp()) * 1_000_000_000)
                     sender.row(table_name, symbols=tags, columns=fields, at=nanos)
-        except IngressError as error:
-            raise QuestDBError(f"QuestDB at {settings.where} refused the sample: {error}") from error
+        except SenderError as error:
+            text = f"QuestDB at {settings.where} refused the sample: {error}"
+            raise QuestDBError(text) from error
         for name in (ohlcv.name, indicators.name, *SHARED):
             questdb.wait_for(name)
 
 
 SHARED = ("indicator_bars", "walkforward_predictions", "trading_sim_traces", "trading_sim_equity")
-Row = tuple[str, dict[str, str | None] | None, dict[str, Any], datetime]
+Tags = dict[str, str | None]
+Row = tuple[str, Tags | None, dict[str, Any], datetime]
 
 
 def _rows(sample: Sample, ohlcv: str, indicators: str) -> Iterable[Row]:
@@ -215,7 +219,7 @@ def _rows(sample: Sample, ohlcv: str, indicators: str) -> Iterable[Row]:
         yield ohlcv, None, {**bar.calendar, **prices, "volume": bar.volume}, bar.at
         yield indicators, None, {**bar.calendar, **values}, bar.at
         calendar = {"date_i": bar.calendar["Date"], "time_i": bar.calendar["Time"]}
-        tags = {"dataset": SLUG, "source": SOURCE, "granularity": GRANULARITY}
+        tags: Tags = {"dataset": SLUG, "source": SOURCE, "granularity": GRANULARITY}
         stamp = {"timestamp_unix": int(bar.at.timestamp())}
         yield "indicator_bars", tags, {**calendar, **stamp, **prices, **values}, bar.at
     yield from _prediction_rows(sample)
@@ -224,7 +228,7 @@ def _rows(sample: Sample, ohlcv: str, indicators: str) -> Iterable[Row]:
 
 def _prediction_rows(sample: Sample) -> Iterable[Row]:
     for fold, index, prediction in sample.predictions:
-        tags = {"run_id": str(RUN_ID), "fold": str(fold), "dataset": SLUG, "target": TARGET}
+        tags: Tags = {"run_id": str(RUN_ID), "fold": str(fold), "dataset": SLUG, "target": TARGET}
         fields = {
             "bar_index": index,
             "prediction": prediction,
@@ -237,7 +241,7 @@ def _prediction_rows(sample: Sample) -> Iterable[Row]:
 
 
 def _trade_rows(sample: Sample) -> Iterable[Row]:
-    tags = {"simulation_id": str(SIMULATION_ID), "run_id": str(RUN_ID), "mode": "dual"}
+    tags: Tags = {"simulation_id": str(SIMULATION_ID), "run_id": str(RUN_ID), "mode": "dual"}
     for trade in sample.trades:
         fields = {
             "entry_price": trade.entry.close,
@@ -400,9 +404,7 @@ def _trades(sample: Sample) -> list[dict[str, Any]]:
     ]
 
 
-def _insert(
-    connection: Connection[Any], table: str, rows: list[dict[str, Any]], key: str
-) -> None:
+def _insert(connection: Connection[Any], table: str, rows: list[dict[str, Any]], key: str) -> None:
     columns = list(rows[0])
     updates = ", ".join(f"{name} = EXCLUDED.{name}" for name in columns if name != "created_at")
     statement = (

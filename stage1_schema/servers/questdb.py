@@ -109,7 +109,7 @@ class LocalQuestDB(LocalServer):
     def _ready(self, process: psutil.Process, port: int) -> bool:
         try:
             connections = process.net_connections("tcp")
-        except psutil.NoSuchProcess:
+        except psutil.Error:  # it is about to end
             return False
         if not any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections):
             return False

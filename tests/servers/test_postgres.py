@@ -33,9 +33,8 @@ def cluster(tmp_path_factory):
     directory = tmp_path_factory.mktemp("cluster")
     (directory / "data.new" / "base").mkdir(parents=True)
     (directory / "data.new" / "PG_VERSION").write_text("18\n")
-    server = LocalPostgres(directory, fsync=False)
-    yield server
-    server.stop()
+    with LocalPostgres(directory, fsync=False) as server:
+        yield server
 
 
 @pytest.fixture
@@ -181,7 +180,7 @@ def test_root_gives_only_the_bit_to_pass_through(tmp_path):
     server._let_account_in()
     assert stat.S_IMODE(outer.stat().st_mode) == 0o701
     assert stat.S_IMODE(server.directory.stat().st_mode) == 0o700
-    assert server.directory.stat().st_uid == server._account().pw_uid != 0
+    assert server.directory.stat().st_uid == server._account()[0] != 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root only")

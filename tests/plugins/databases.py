@@ -1,0 +1,145 @@
+"""Databases and settings for tests: one of its own for each, cloned from a template.
+
+`empty` is a database with nothing in it; `migrated` stands at head. Both belong to the owner's
+role and come with the application's and the read-only role, as `make up` makes them.
+"""
+
+import itertools
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import psycopg
+import pytest
+from psycopg import sql
+from pytest_postgresql.janitor import DatabaseJanitor
+
+from stage1_schema.connect import connect
+from stage1_schema.ops import migrate
+from stage1_schema.settings import PostgresSettings, QuestDBSettings, Roles, Settings
+
+ROLES = Roles()
+PASSWORDS = {ROLES.owner: "owner secret", ROLES.app: "app secret", ROLES.readonly: "reader secret"}
+NO_QUESTDB = QuestDBSettings("http://127.0.0.1:1")
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def database(server, template=None, **options):
+    """Make a database and return its settings for the owner's role."""
+    name = f"stage1_test_{next(_numbers)}"
+    janitor = DatabaseJanitor(
+        user=server.user,
+        password=server.password,
+        host=server.host,
+        port=server.port,
+        dbname=name,
+        template_dbname=template,
+        **options,
+    )
+    with janitor:
+        with superuser(server, "postgres") as connection:
+            owner = sql.Identifier(ROLES.owner)
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), owner)
+            )
+        with superuser(server, name) as connection:  # PostgreSQL 14 lets only its owner create
+            connection.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(owner))
+        yield settings_for(server, name)
+
+
+def superuser(server, name):
+    """Return an autocommit connection of the server's superuser."""
+    return psycopg.connect(
+        host=server.host,
+        port=server.port,
+        user=server.user,
+        password=server.password,
+        dbname=name,
+        autocommit=True,
+    )
+
+
+def settings_for(server, name, role=ROLES.owner):
+    """Return settings of one role for a database; QuestDB is nowhere."""
+    parameters = {
+        "host": server.host,
+        "port": str(server.port),
+        "dbname": name,
+        "user": role,
+        "password": PASSWORDS[role],
+    }
+    return Settings(PostgresSettings(parameters), NO_QUESTDB, ROLES)
+
+
+@pytest.fixture(scope="session")
+def server_with_roles(postgres_server):
+    """The PostgreSQL server, with the three roles."""
+    with superuser(postgres_server, "postgres") as connection:
+        for role, password in PASSWORDS.items():
+            statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+            connection.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
+    return postgres_server
+
+
+@pytest.fixture(scope="session")
+def template(server_with_roles):
+    """The name of a database at head, to clone from."""
+    with ExitStack() as stack:
+        settings = stack.enter_context(database(server_with_roles))
+        migrate.upgrade(settings, arguments=("questdb=skip",))
+        yield settings.postgres.database
+
+
+@pytest.fixture
+def empty(server_with_roles):
+    """Settings of an empty database."""
+    with database(server_with_roles) as settings:
+        yield settings
+
+
+@pytest.fixture
+def migrated(server_with_roles, template):
+    """Settings of a database at head."""
+    with database(server_with_roles, template) as settings:
+        yield settings
+
+
+@pytest.fixture
+def sql_of(migrated):
+    """An autocommit connection of the owner to a database at head."""
+    with connect(migrated.postgres, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def questdb(questdb_server):
+    """A client of a QuestDB without any table."""
+    from questdb_ddl import Client, render
+
+    with Client(questdb_server.url) as client:
+        for row in client.query("SELECT table_name FROM tables()"):
+            if not row["table_name"].startswith(("sys.", "_", "telemetry")):
+                client.execute(render.drop_table(row["table_name"]))
+        yield client
+
+
+@pytest.fixture
+def both(empty, questdb, questdb_server):
+    """Settings of two empty stores."""
+    return replace(empty, questdb=QuestDBSettings(questdb_server.url))
+
+
+def as_role(settings, role):
+    """Return the same settings for another role."""
+    login = {"user": role, "password": PASSWORDS[role]}
+    parameters = {**settings.postgres.parameters, **login}
+    return replace(settings, postgres=replace(settings.postgres, parameters=parameters))
+
+
+def environment(settings):
+    """Return the environment variables that mean `settings`."""
+    names = {"host": "HOST", "port": "PORT", "dbname": "DB", "user": "USER", "password": "PASSWORD"}
+    return {
+        **{f"STAGE1_POSTGRES_{names[k]}": v for k, v in settings.postgres.parameters.items()},
+        "STAGE1_QUESTDB_REST": settings.questdb.url,
+    }
