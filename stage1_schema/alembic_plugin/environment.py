@@ -153,7 +153,7 @@ def _require_first(migration: MigrationContext, questdb: QuestDBTarget) -> None:
     migration._migrations_fn = checked  # noqa: SLF001
 
 
-def _is_reset(step: MigrationStep) -> bool:
+def _is_reset(step: object) -> bool:
     """Tell whether a step is the one that `-x legacy=` speaks to."""
     return isinstance(step, RevisionStep) and step.is_upgrade and step.revision.is_base
 

@@ -122,7 +122,8 @@ def _take_over(operations: Operations, _: TakeOverLegacyOp) -> Moved | None:
 def _import(operations: Operations, operation: ImportLegacyOp) -> None:
     moved = operation.moved
     report = Import(operations, moved.schema, moved.tables).run()
-    log.info("Imported from schema %s: %s", moved.schema, standing.listing(report.counts))
+    counted = [counts for counts in report.counts if counts.read or counts.stand]
+    log.info("Imported from schema %s: %s", moved.schema, standing.listing(counted))
     if report.kept:
         log.info("Kept in the rows' JSON: %s", standing.listing(report.kept))
     if report.left:

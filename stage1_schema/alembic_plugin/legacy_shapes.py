@@ -35,7 +35,7 @@ def recognise(tables: Mapping[str, Collection[str]]) -> str:
     """Return the shape's name; `tables` maps each table that stands to its columns."""
     if not tables:
         return NOTHING
-    shapes = list(_shapes(tables)) or ["Stage1 tables without a dataset table"]
+    shapes = list(_shapes(tables)) or ["Stage1 tables without a master table"]
     name = shapes[0] if len(shapes) == 1 else f"a mixture of {' and '.join(shapes)}"
     others = [table for table in ("stage1_datasets", "jobs") if table in tables]
     return f"{name}, with {' and '.join(others)}" if others else name
