@@ -189,7 +189,8 @@ def _from_schema(connection: Connection, found: standing.Standing, schema: str) 
     """Return the tables of an existing `schema`, locked; `public` must hold no rows."""
     if found.rows:
         raise LegacyError(
-            f"Schema public holds rows of its own: {standing.listing(found.tables)}."
+            "Schema public holds rows of its own:"
+            f" {standing.listing([table for table in found.tables if table.rows])}."
             " Nothing was changed.",
             next_step=f"import these first (-x legacy=import), or put them away; {schema} waits.",
         )

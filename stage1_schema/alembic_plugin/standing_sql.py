@@ -78,6 +78,8 @@ SELECT pg_describe_object(classid, objid, objsubid) AS what
    AND NOT (classid = 'pg_rewrite'::regclass AND objid IN (
             SELECT w.oid FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class
              WHERE c.relkind IN ('v', 'm')))
+   AND NOT (classid = 'pg_class'::regclass AND objid IN (
+            SELECT oid FROM pg_class WHERE relkind IN ('t', 'i', 'I')))
  UNION
 SELECT pg_describe_object('pg_trigger'::regclass, t.oid, 0)
   FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid

@@ -78,10 +78,11 @@ def test_rows_stop_it_and_nothing_changes(empty, shape):
     assert f"-x legacy=drop:{empty.postgres.database}" in message
 
 
+RETURNS_1 = "RETURNS int LANGUAGE sql AS 'SELECT 1'"
 FOREIGN = {
     "a table named jobs": "CREATE TABLE jobs (id int, payload text); INSERT INTO jobs VALUES (1)",
-    "a function named fn_list_": "CREATE FUNCTION fn_list_orders() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-    "a function named stage1_": "CREATE FUNCTION stage1_audit() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "a function named fn_list_": f"CREATE FUNCTION fn_list_orders() {RETURNS_1}",
+    "a function named stage1_": f"CREATE FUNCTION stage1_audit() {RETURNS_1}",
     "a table of its own": "CREATE TABLE orders (id int); INSERT INTO orders VALUES (1)",
     "a trigger function in use": """
         CREATE FUNCTION update_updated_at_column() RETURNS trigger LANGUAGE plpgsql
@@ -99,7 +100,7 @@ def test_what_only_sounds_like_ours_stays(empty, case, legacy):
     if legacy:
         fill(empty, "desktop")
     before = fingerprint(empty)
-    upgrade(empty, legacy)
+    upgrade(empty, legacy, to="0001")
     catalogue, rows, _ = fingerprint(empty)
     mine = {
         row

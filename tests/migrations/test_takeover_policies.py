@@ -73,8 +73,8 @@ FOREIGN = {
         "constraint note_run on table note",
     ),
     "function with a row type": (
-        "CREATE FUNCTION latest() RETURNS SETOF walkforward_runs LANGUAGE sql"
-        " AS 'SELECT * FROM walkforward_runs LIMIT 1'",
+        """CREATE FUNCTION latest() RETURNS SETOF walkforward_runs LANGUAGE sql
+           AS 'SELECT * FROM walkforward_runs LIMIT 1'""",
         "function latest()",
     ),
     "column of a row type": (
