@@ -10,10 +10,13 @@ from stage1_schema.servers.binaries import postgres_binaries
 from stage1_schema.servers.postgres import LocalPostgres
 from stage1_schema.servers.questdb import LocalQuestDB
 
-pytest_plugins = ["tests.plugins.databases"]
+pytest_plugins = ["tests.plugins.databases", "tests.plugins.golden"]
 
 
 def pytest_addoption(parser):
+    parser.addoption(
+        "--postgres-version", default="18", help="The server's major version: 14, 16 or 18."
+    )
     parser.addoption("--update-golden", action="store_true", help="Rewrite the golden files.")
     parser.addoption("--postgres-version", default="18", help="Major version of PostgreSQL.")
 

@@ -54,8 +54,7 @@ def test_every_revision_goes_down_and_up_again(both, questdb):
     from alembic.script import ScriptDirectory
 
     revisions = [
-        script.revision
-        for script in ScriptDirectory.from_config(migrate.config()).walk_revisions()
+        script.revision for script in ScriptDirectory.from_config(migrate.config()).walk_revisions()
     ][::-1]
     for before, revision in zip(["base", *revisions], revisions, strict=False):
         run(both, "upgrade", revision)
@@ -88,7 +87,7 @@ def test_way_down_keeps_rows_in_both_stores(both, questdb):
 
 
 def test_unreachable_questdb_stops_before_anything_changes(empty):
-    with pytest.raises(Exception, match="Nothing was changed.*-x questdb=skip"):
+    with pytest.raises(Exception, match=r"Nothing was changed.*-x questdb=skip"):
         migrate.upgrade(empty)
     assert tables_of(empty) <= {"alembic_version"}
 

@@ -1,7 +1,8 @@
 """Databases and settings for tests: one of its own for each, cloned from a template.
 
-`empty` is a database with nothing in it; `migrated` stands at head. Both belong to the owner's
-role and come with the application's and the read-only role, as `make up` makes them.
+`empty` is a database with nothing in it; `migrated` stands at head, and `connection` and `app` are
+connections to it; `both` are two empty stores. All belong to the owner's role and come with the
+application's and the read-only role, as `make up` makes them.
 """
 
 import itertools
@@ -11,21 +12,30 @@ from dataclasses import replace
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.rows import dict_row
 from pytest_postgresql.janitor import DatabaseJanitor
+from sqlalchemy import text
 
-from stage1_schema.connect import connect
+from stage1_schema import sql as declared_sql
+from stage1_schema.alembic_plugin.verbatim import Verbatim
+from stage1_schema.connect import engine
+from stage1_schema.models import Base
 from stage1_schema.ops import migrate
 from stage1_schema.settings import PostgresSettings, QuestDBSettings, Roles, Settings
 
 ROLES = Roles()
 PASSWORDS = {ROLES.owner: "owner secret", ROLES.app: "app secret", ROLES.readonly: "reader secret"}
 NO_QUESTDB = QuestDBSettings("http://127.0.0.1:1")
+ALEMBIC_VERSION = (
+    "CREATE TABLE alembic_version ("
+    "version_num varchar(32) CONSTRAINT alembic_version_pkc PRIMARY KEY)"
+)
 _numbers = itertools.count(1)
 
 
 @contextmanager
-def database(server, template=None, **options):
-    """Make a database and return its settings for the owner's role."""
+def created(server, template=None):
+    """Make a database and give its settings for the owner's role."""
     name = f"stage1_test_{next(_numbers)}"
     janitor = DatabaseJanitor(
         user=server.user,
@@ -34,7 +44,6 @@ def database(server, template=None, **options):
         port=server.port,
         dbname=name,
         template_dbname=template,
-        **options,
     )
     with janitor:
         with superuser(server, "postgres") as connection:
@@ -85,7 +94,7 @@ def server_with_roles(postgres_server):
 def template(server_with_roles):
     """The name of a database at head, to clone from."""
     with ExitStack() as stack:
-        settings = stack.enter_context(database(server_with_roles))
+        settings = stack.enter_context(created(server_with_roles))
         migrate.upgrade(settings, arguments=("questdb=skip",))
         yield settings.postgres.database
 
@@ -93,21 +102,47 @@ def template(server_with_roles):
 @pytest.fixture
 def empty(server_with_roles):
     """Settings of an empty database."""
-    with database(server_with_roles) as settings:
+    with created(server_with_roles) as settings:
         yield settings
 
 
 @pytest.fixture
 def migrated(server_with_roles, template):
     """Settings of a database at head."""
-    with database(server_with_roles, template) as settings:
+    with created(server_with_roles, template) as settings:
         yield settings
 
 
+@pytest.fixture(scope="session")
+def declared(server_with_roles):
+    """Settings of a database made from the models and the .sql files, without a revision."""
+    with created(server_with_roles) as settings:
+        with engine(settings.postgres).begin() as connection:
+            connection.execute(text(ALEMBIC_VERSION))
+            Base.metadata.create_all(connection)
+            connection.execute(text("SET check_function_bodies = off"))
+            for each in declared_sql.objects():
+                connection.execute(Verbatim(each.text))
+        yield settings
+
+
+def client(settings, role):
+    """Return a connection as a client has it: every statement committed, rows as dicts."""
+    parameters = as_role(settings, role).postgres.parameters
+    return psycopg.connect(**parameters, autocommit=True, row_factory=dict_row)
+
+
 @pytest.fixture
-def sql_of(migrated):
-    """An autocommit connection of the owner to a database at head."""
-    with connect(migrated.postgres, autocommit=True) as connection:
+def connection(migrated):
+    """A connection of the owner to a database at head."""
+    with client(migrated, ROLES.owner) as connection:
+        yield connection
+
+
+@pytest.fixture
+def app(migrated):
+    """The application's connection to the same database: what the clients of the field have."""
+    with client(migrated, ROLES.app) as connection:
         yield connection
 
 

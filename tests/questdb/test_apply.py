@@ -167,7 +167,7 @@ def test_a_table_that_suspends_while_it_is_altered(client, name, monkeypatch):
     client.execute(f"INSERT INTO {name} VALUES (9223372036854775807, '2025-01-01T00:00:00Z')")
     client.wait_for(name)
     monkeypatch.setattr("questdb_ddl.plan.is_widening", lambda *_: True)
-    from questdb_ddl import Decimal  # noqa: PLC0415 - the patch comes first
+    from questdb_ddl import Decimal
 
     plan = plan_for(client, [Table(name, (Column("a", Decimal(10, 2)),))])
     with pytest.raises(TableSuspended, match="column conversion failed"):

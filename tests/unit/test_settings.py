@@ -27,7 +27,12 @@ def load(tmp_path):
     [
         pytest.param(
             POSTGRES,
-            {"host": "db.example", "port": "5432", "dbname": "stage1_trading", "user": "stage1_app"},
+            {
+                "host": "db.example",
+                "port": "5432",
+                "dbname": "stage1_trading",
+                "user": "stage1_app",
+            },
             id="defaults of the contract",
         ),
         pytest.param(

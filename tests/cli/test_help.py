@@ -1,0 +1,42 @@
+"""Every command says what it does, with an example; the whole help is a golden file."""
+
+import click
+import pytest
+
+from stage1_schema.cli import group
+
+
+def commands(parent=group, prefix=()):
+    context = click.Context(parent, info_name="stage1")
+    for name in parent.list_commands(context):
+        command = parent.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*prefix, name))
+        else:
+            yield (*prefix, name), command
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), [pytest.param(*c, id=" ".join(c[0])) for c in commands()]
+)
+def test_command_is_documented(path, command):
+    assert command.help
+    assert f"Example: stage1 {' '.join(path)}" in command.help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{path}: {parameter.opts} says nothing"
+
+
+def test_help_is_the_golden_one(golden):
+    parts = []
+    for path, command in commands():
+        name = " ".join(("stage1", *path))
+        parts.append(f"## {name}\n\n{command.get_help(click.Context(command, info_name=name))}\n")
+    golden("cli_help.md", "\n".join(parts))
+
+
+def test_help_imports_no_heavy_module(shell):
+    ran = shell("python", "-X", "importtime", "-m", "stage1_schema.cli", "--help")
+    assert ran.code == 0, ran.err
+    for heavy in ("sqlalchemy", "alembic", "questdb"):
+        assert f"| {heavy}" not in ran.err.replace("|   ", "| ")
