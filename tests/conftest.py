@@ -18,7 +18,6 @@ def pytest_addoption(parser):
         "--postgres-version", default="18", help="The server's major version: 14, 16 or 18."
     )
     parser.addoption("--update-golden", action="store_true", help="Rewrite the golden files.")
-    parser.addoption("--postgres-version", default="18", help="Major version of PostgreSQL.")
 
 
 @pytest.hookimpl(tryfirst=True)

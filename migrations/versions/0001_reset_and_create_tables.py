@@ -263,7 +263,13 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("trade_id", name=op.f("pk_simulation_trades")),
     )
-    op.import_legacy(moved)
+    op.import_legacy(
+        moved,
+        functions="0001/import_functions.sql",
+        placeholders="0001/import_placeholders.sql",
+        slugs="0001/import_slugs.sql",
+        missing="0001/import_missing.sql",
+    )
 
 
 def downgrade() -> None:

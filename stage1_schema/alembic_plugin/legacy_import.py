@@ -35,6 +35,16 @@ class LegacyError(Stage1Error):
 
 
 @dataclass(frozen=True)
+class Bodies:
+    """The frozen SQL of an import, as names below `migrations/sql/`."""
+
+    functions: str
+    placeholders: str
+    slugs: str
+    missing: str
+
+
+@dataclass(frozen=True)
 class Counts:
     """What became of one new table: old rows read, rows that stand now, placeholders among them."""
 
@@ -65,9 +75,12 @@ class Report:
 class Import:
     """One import from the tables of `schema` into those of `public`."""
 
-    def __init__(self, operations: Operations, schema: str, tables: Sequence[str]) -> None:
-        """Keep the `schema` and the old `tables` in it."""
+    def __init__(
+        self, operations: Operations, schema: str, tables: Sequence[str], bodies: Bodies
+    ) -> None:
+        """Keep the `schema`, the old `tables` in it, and the revision's SQL."""
         self.operations = operations
+        self.bodies = bodies
         self.connection: Connection = operations.get_bind()
         self.schema = schema
         old = _columns(self.connection, schema, tables)
@@ -95,23 +108,26 @@ class Import:
 
         Raises LegacyError when a row cannot be imported; the caller's transaction then rolls back.
         """
-        self.operations.run_sql_file("0001/import_functions.sql")  # type: ignore[attr-defined]
+        self._file(self.bodies.functions)
         for target in SOURCES:
             self._define(target)
         self._check_keys()
         for target in MERGED:
             self._merge(target)
-        self.operations.run_sql_file("0001/import_placeholders.sql")  # type: ignore[attr-defined]
-        self.operations.run_sql_file("0001/import_slugs.sql")  # type: ignore[attr-defined]
+        self._file(self.bodies.placeholders)
+        self._file(self.bodies.slugs)
         for target in SOURCES:
             self._insert(target)
             if target == "datasets":
-                self.operations.run_sql_file("0001/import_missing.sql")  # type: ignore[attr-defined]
+                self._file(self.bodies.missing)
         counts = tuple(self._account(target) for target in SOURCES)
         late = {m.target: m.late for each in self.mappings.values() for m in each if m.late}
         legacy_late.remember(self.connection, self.schema, late)
         self._forget()
         return Report(counts, tuple(self._named("kept")), tuple(self._named("left")))
+
+    def _file(self, name: str) -> None:
+        self.operations.run_sql_file(name)  # type: ignore[attr-defined]
 
     def _define(self, target: str) -> None:
         for mapping in self.mappings[target]:

@@ -13,7 +13,7 @@ from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import text
 
 from stage1_schema.alembic_plugin import standing
-from stage1_schema.alembic_plugin.legacy_import import Import, LegacyError
+from stage1_schema.alembic_plugin.legacy_import import Bodies, Import, LegacyError
 from stage1_schema.alembic_plugin.verbatim import Verbatim
 
 if TYPE_CHECKING:
@@ -61,15 +61,29 @@ class TakeOverLegacyOp(MigrateOperation):
 class ImportLegacyOp(MigrateOperation):
     """Copy the rows of old tables into the new ones."""
 
-    def __init__(self, moved: Moved) -> None:
-        """Keep what `op.take_over_legacy` returned."""
+    def __init__(self, moved: Moved, bodies: Bodies) -> None:
+        """Keep what `op.take_over_legacy` returned, and the frozen SQL of the revision."""
         self.moved = moved
+        self.bodies = bodies
 
     @classmethod
-    def import_legacy(cls, operations: Operations, moved: Moved | None) -> None:
-        """Copy every row and compare counts and keys; raises LegacyError when one cannot be."""
+    def import_legacy(
+        cls,
+        operations: Operations,
+        moved: Moved | None,
+        *,
+        functions: str,
+        placeholders: str,
+        slugs: str,
+        missing: str,
+    ) -> None:
+        """Copy every row and compare counts and keys; raises LegacyError when one cannot be.
+
+        The files below `migrations/sql/` make the functions that the plan calls, find the parents
+        that are missing, make slugs, and insert the missing runs and simulations.
+        """
         if moved is not None:
-            operations.invoke(cls(moved))
+            operations.invoke(cls(moved, Bodies(functions, placeholders, slugs, missing)))
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return what `alembic check` would print."""
@@ -121,7 +135,7 @@ def _take_over(operations: Operations, _: TakeOverLegacyOp) -> Moved | None:
 @Operations.implementation_for(ImportLegacyOp)
 def _import(operations: Operations, operation: ImportLegacyOp) -> None:
     moved = operation.moved
-    report = Import(operations, moved.schema, moved.tables).run()
+    report = Import(operations, moved.schema, moved.tables, operation.bodies).run()
     counted = [counts for counts in report.counts if counts.read or counts.stand]
     log.info("Imported from schema %s: %s", moved.schema, standing.listing(counted))
     if report.kept:

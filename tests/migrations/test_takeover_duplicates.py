@@ -15,7 +15,7 @@ TAKEN = {
     "runs": (
         """UPDATE walkforward_runs SET prediction_measurement = 'same',
                   dataset_id = md5('dataset1')::uuid WHERE run_id <> md5('run1')::uuid""",
-        r"unique and 1 names are not: .*prediction_measurement same \(5 rows\)\. Nothing was deleted",
+        r"and 1 names are not: .*prediction_measurement same \(5 rows\)\. Nothing was deleted",
         [("walkforward_runs", 5)],
     ),
     "simulations": (
