@@ -17,4 +17,5 @@ def setup(plugin: Plugin) -> None:  # noqa: ARG001 - Alembic's signature
         legacy_ops,
         questdb_ops,
         sql_ops,
+        unique_names,
     )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from alembic.util import CommandError
 from sqlalchemy import text
 
 from stage1_schema import settings as stage1_settings
-from stage1_schema.alembic_plugin import standing
+from stage1_schema.alembic_plugin import legacy_late, standing
 from stage1_schema.alembic_plugin.questdb_ops import QuestDBTarget
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
 
     from stage1_schema.settings import Settings
 
-# What `alembic -x name=value` may say.
+log = logging.getLogger("alembic.runtime.migration")
+
+# What `alembic -x name=value` may say; `<…>` stands for any text. A bare `drop` is refused where
+# rows stand, with the name that it wants.
 ARGUMENTS = {
     "questdb": ("skip",),
-    "legacy": ("archive", "drop"),
+    "legacy": ("import", "import:<schema>", "archive", "drop:<database>", "drop"),
 }
 
 
@@ -69,7 +73,7 @@ def run(context: EnvironmentContext) -> None:
     with _one_line_errors():
         arguments = _arguments(context)
         if context.is_offline_mode():
-            _offline(context)
+            _offline(context, arguments)
             return
         given = context.config.attributes
         settings = given.get("settings") or stage1_settings.load()
@@ -80,7 +84,12 @@ def run(context: EnvironmentContext) -> None:
                 _online(context, connection, settings, arguments)
 
 
-def _offline(context: EnvironmentContext) -> None:
+def _offline(context: EnvironmentContext, arguments: dict[str, str]) -> None:
+    if "legacy" in arguments:
+        raise Stage1Error(
+            "A script cannot take a database over: -x legacy and --sql exclude each other.",
+            next_step="run alembic upgrade head against the database.",
+        )
     context.configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},  # else `%` comes out doubled
@@ -119,6 +128,7 @@ def _online(
         transaction_per_migration=True,
         **COMPARISON,
         process_revision_directives=_number,
+        on_version_apply=legacy_late.on_version_apply,
     )
     _require_first(context.get_context(), questdb)
     try:
@@ -136,9 +146,16 @@ def _require_first(migration: MigrationContext, questdb: QuestDBTarget) -> None:
         steps = list(steps_of(revision, context)) if steps_of else []
         if any(isinstance(step, RevisionStep) for step in steps):
             questdb.require()
+            if context.opts.get("legacy") and not any(map(_is_reset, steps)):
+                log.warning("-x legacy= does nothing here: the database is past revision 0001")
         return steps
 
     migration._migrations_fn = checked  # noqa: SLF001
+
+
+def _is_reset(step: object) -> bool:
+    """Tell whether a step is the one that `-x legacy=` speaks to."""
+    return isinstance(step, RevisionStep) and step.is_upgrade and step.revision.is_base
 
 
 def _role_settings(app: str, readonly: str) -> str:
@@ -159,10 +176,15 @@ def _arguments(context: EnvironmentContext) -> dict[str, str]:
     arguments: dict[str, str] = {}
     for argument in context.get_x_argument():
         name, _, value = argument.partition("=")
-        if value not in ARGUMENTS.get(name, ()):
+        if not any(_matches(value, allowed) for allowed in ARGUMENTS.get(name, ())):
             raise Stage1Error(f"Unknown argument -x {argument}.", next_step=f"use one of: {known}.")
         arguments[name] = value
     return arguments
+
+
+def _matches(value: str, allowed: str) -> bool:
+    fixed, placeholder, _ = allowed.partition("<")
+    return value.startswith(fixed) and value != fixed if placeholder else value == allowed
 
 
 def _number(
