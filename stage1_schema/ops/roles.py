@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
-from psycopg.rows import namedtuple_row
 
 from stage1_schema.connect import connect, plain_errors
 from stage1_schema.sql import objects
@@ -65,12 +64,10 @@ def read(settings: Settings) -> Report:
     names = _names(settings.roles)
     with plain_errors(settings.postgres), connect(settings.postgres) as connection:
         standing = _standing(connection, names)
-        rows = connection.cursor(row_factory=namedtuple_row).execute(
-            _RELATIONS, {"roles": standing, "rights": list(RIGHTS)}
-        )
+        rows = connection.execute(_RELATIONS, {"roles": standing, "rights": list(RIGHTS)})
         access = tuple(
-            Access(row.name, row.owner, {role: _rights(role, row.held) for role in standing})
-            for row in rows
+            Access(name, owner, {role: _rights(role, held) for role in standing})
+            for name, owner, held in rows
         )
     return Report(tuple(name for name in names if name not in standing), access)
 
@@ -87,9 +84,7 @@ def create(settings: Settings) -> Created:
         made = [name for name in names if name not in standing]
         for name in made:
             login = sql.SQL("NOLOGIN" if name == settings.roles.owner else "LOGIN")
-            connection.execute(
-                sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(name), login)
-            )
+            connection.execute(sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(name), login))
         if settings.roles.owner in made:
             _let_own(connection, settings.roles.owner)
         granted = bool(connection.execute(_MIGRATED).fetchone()[0])  # type: ignore[index]

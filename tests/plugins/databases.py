@@ -7,8 +7,12 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 from pytest_postgresql.janitor import DatabaseJanitor
+from sqlalchemy import text
 
 from stage1_schema import sql
+from stage1_schema.alembic_plugin.verbatim import Verbatim
+from stage1_schema.connect import engine
+from stage1_schema.models import Base
 from stage1_schema.ops import migrate
 from stage1_schema.settings import PostgresSettings, QuestDBSettings, Settings
 
@@ -85,12 +89,6 @@ def migrated(new_database, roles):
 @pytest.fixture(scope="session")
 def declared(new_database, roles):
     """A database made from the models and the .sql files, without a revision."""
-    from sqlalchemy import text
-
-    from stage1_schema.alembic_plugin.verbatim import Verbatim
-    from stage1_schema.connect import engine
-    from stage1_schema.models import Base
-
     with new_database() as database:
         with engine(database.settings.postgres).begin() as connection:
             connection.execute(text(ALEMBIC_VERSION))

@@ -42,6 +42,17 @@ def at(seconds):
     return datetime.fromtimestamp(seconds, UTC)
 
 
+CREATED = at(1_738_400_000)
+SIMULATION_FIELDS = (
+    "input_run_measurement",
+    "questdb_namespace",
+    "mode",
+    "config",
+    "status",
+    "summary_metrics",
+)
+
+
 def one(connection, query, *parameters):
     found = connection.execute(query, parameters).fetchall()
     assert len(found) == 1
@@ -62,7 +73,7 @@ def write(app):
     return run
 
 
-def check_dataset(app, *, ohlcv=True, created=at(1_738_400_000)):
+def check_dataset(app, *, ohlcv=True, created=CREATED):
     dataset = one(app, "SELECT * FROM dataset_catalog")
     holds(
         dataset,
@@ -145,10 +156,7 @@ def check_children(app, *, times=None):
     expected = {name: rows.FOLD_ROW[name] for name in rows.FOLD_ROW if name != "run_id"}
     holds(fold, **expected, total=1, offset=0, has_more=False, train_start_ts_ms=times)
     simulation = one(app, "SELECT * FROM fn_list_simulations(%s, 50)", rows.RUN)
-    plain = (
-        "input_run_measurement questdb_namespace mode config status summary_metrics".split()
-    )
-    holds(simulation, **{name: rows.SIMULATION_ROW[name] for name in plain})
+    holds(simulation, **{name: rows.SIMULATION_ROW[name] for name in SIMULATION_FIELDS})
     holds(simulation, started_at=at(1_738_400_300), completed_at=at(1_738_400_400), trade_count=1)
     bucket = one(app, "SELECT * FROM simulation_trade_buckets")
     holds(bucket, **{n: v for n, v in rows.BUCKET_ROW.items() if n != "simulation_id"})
@@ -163,7 +171,7 @@ def check_children(app, *, times=None):
 def test_all_generations_in_any_order(app, write, order):
     write(order)
     # Generation B's call sends no created_at; the first writer's stays.
-    check_dataset(app, created=None if order[0] == "B" else at(1_738_400_000))
+    check_dataset(app, created=None if order[0] == "B" else CREATED)
     check_run(app)
     check_children(app)
 

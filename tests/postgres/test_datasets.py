@@ -252,7 +252,7 @@ def test_a_slug_that_was_sent_and_is_taken_is_refused_whole(app, put):
 
 @pytest.mark.parametrize("slug", ["", "  ", "--", "ß"])
 def test_an_empty_slug_is_refused(app, put, slug):
-    with pytest.raises(psycopg.errors.InvalidParameterValue, match="slug .* is empty") as caught:
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=r"slug .* is empty") as caught:
         put(dataset_slug=slug)
     assert "ASCII letters and digits" in caught.value.diag.message_hint
     put(dataset_slug="x")

@@ -138,7 +138,10 @@ def test_a_placeholders_measurement_gives_way(app):
 
 
 def test_a_run_with_an_unknown_dataset_still_fails(app):
-    for statement in (*RUN.values(), f"SELECT ensure_run_placeholder('{rows.RUN}', '{rows.NOBODY}')"):
+    for statement in (
+        *RUN.values(),
+        f"SELECT ensure_run_placeholder('{rows.RUN}', '{rows.NOBODY}')",
+    ):
         with pytest.raises(psycopg.errors.ForeignKeyViolation, match="dataset_id"):
             app.execute(statement)
 
