@@ -113,9 +113,9 @@ def _missing_runs(connection: Connection[Any], found: References) -> tuple[Missi
 def _missing_datasets(
     connection: Connection[Any], found: References, runs: tuple[MissingRun, ...]
 ) -> tuple[MissingDataset, ...]:
-    # A run's placeholder needs its dataset now, even where the file brings that later.
-    names = {run.dataset_id: run.measurement for run in runs}
-    names |= {k: v for k, v in found.datasets.items() if k not in found.brought_datasets}
+    names = {k: v for k, v in found.datasets.items() if k not in found.brought_datasets}
+    for run in runs:  # its placeholder needs the dataset now, even where the file brings that later
+        names.setdefault(run.dataset_id, run.measurement)
     return tuple(
         MissingDataset(each, orphans.slug_of(names[each]))
         for each in _absent(connection, "datasets", names)
