@@ -283,6 +283,18 @@ def test_generation_a_keeps_the_slug_of_c_and_c_replaces_that_of_a(app):
     assert (row["dataset_slug"], row["indicator_measurement"]) == ("btc25_4h", "Another tag")
 
 
+@pytest.mark.parametrize("slug", ["Old Name", "x" * 200, ""])
+def test_a_slug_that_stood_before_the_rule_is_left_alone(app, connection, slug):
+    connection.execute("SET session_replication_role = replica")
+    connection.execute(
+        "INSERT INTO datasets (dataset_id, dataset_slug) VALUES (%s, %s)", [rows.DATASET, slug]
+    )
+    app.execute(clients.a_dataset(A))
+    assert (stored(app)["dataset_slug"], stored(app)["symbol"]) == (slug, "BTCUSDT")
+    app.execute(clients.c_dataset(rows.C_DATASET))
+    assert stored(app)["dataset_slug"] == "btc25_4h"
+
+
 JSON_REFUSED = ["nan", "inf", "-nan(ind)", "NaN", "-Infinity", "{", "{'a': 1}", ""]
 
 
