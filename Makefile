@@ -4,7 +4,7 @@ BIN := .venv/bin
 POSTGRES_VERSIONS ?= 14 16 18
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down clean reset test test-postgres-matrix check revision pins
+.PHONY: help install up down clean reset test test-postgres-matrix check revision
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,3 @@ check: install ## Lint, type-check and test: what CI runs
 
 revision: install ## Generate a revision from changed declarations (m="what it does")
 	@$(if $(m),,$(error say what it does: make revision m="add a column"))$(BIN)/alembic revision --autogenerate -m "$(m)"
-
-pins: install ## Write constraints.txt anew from pyproject.toml
-	@$(BIN)/python tools/pin.py
