@@ -135,7 +135,8 @@ def _postgres_tables(connection: Connection) -> Iterable[PostgresTable]:
         text("""
         SELECT c.relname AS name, c.reltuples::bigint AS estimate
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
+         WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
+           AND c.relname NOT IN ('alembic_version', 'stage1_migration_history')
          ORDER BY c.relname
     """)
     ).all()
