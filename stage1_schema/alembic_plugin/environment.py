@@ -93,7 +93,7 @@ def _offline(context: EnvironmentContext, bounds: Limits) -> None:
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},  # else `%` comes out doubled
         literal_binds=True,
-        target_metadata=_Declared(),
+        target_metadata=_Declared(),  # type: ignore[arg-type]  # stands for it
         transaction_per_migration=True,
         limits=bounds,
     )
@@ -130,11 +130,11 @@ def _online(
         legacy=arguments.get("legacy"),
         limits=bounds,
         journal=journal,
-        target_metadata=_Declared(),
+        target_metadata=_Declared(),  # type: ignore[arg-type]  # stands for it
         transaction_per_migration=True,
         **COMPARISON,
         process_revision_directives=_number,
-        on_version_apply=(history.on_version_apply,),
+        on_version_apply=(history.on_version_apply,),  # type: ignore[arg-type]  # or several
     )
     under_lock = context.config.attributes.get("under_lock")
     runner = Runner(
@@ -187,7 +187,9 @@ def _as_it_was(connection: Connection, *, nested: bool) -> Iterator[None]:
         connection.rollback()
     yield
     for name, value in zip(names, before, strict=True):
-        connection.execute(text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value})
+        connection.execute(
+            text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value}
+        )
     if not nested:
         connection.commit()
 

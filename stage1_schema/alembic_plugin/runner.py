@@ -91,7 +91,9 @@ class Runner:
 
     def _steps(self, heads: Any, context: MigrationContext) -> Iterator[MigrationStep]:  # noqa: ANN401
         if self._left is None:
-            found = list(self._steps_of(heads, context)) if self._steps_of else []
+            found: list[MigrationStep] = (
+                list(self._steps_of(heads, context)) if self._steps_of else []
+            )
             if not found:
                 return
             if self._lock is None:
@@ -172,4 +174,3 @@ class Runner:
         )
         self._roll_back()
         time.sleep(pause)
-
