@@ -84,13 +84,16 @@ def main():
                 "STAGE1_POSTGRES_PASSWORD": server.password,
                 "STAGE1_QUESTDB_REST": "http://127.0.0.1:1",
             }
-            ours = [
-                Path(sys.executable),
-                "-c",
-                "import sys; from alembic.config import main; sys.exit(main())",
-                "upgrade",
-                "head",
-            ], ROOT
+            ours = (
+                [
+                    Path(sys.executable),
+                    "-c",
+                    "import sys; from alembic.config import main; sys.exit(main())",
+                    "upgrade",
+                    "head",
+                ],
+                ROOT,
+            )
             for each in (plain, ours):
                 timed(*each, environment)
             pairs = [(timed(*plain, environment), timed(*ours, environment)) for _ in range(rounds)]

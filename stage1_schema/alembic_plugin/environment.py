@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from stage1_schema.alembic_plugin.limits import Limits
     from stage1_schema.settings import Settings
+
+log = logging.getLogger("alembic.runtime.migration")
 
 # What `alembic -x name=value` may say; `<…>` stands for any text.
 ARGUMENTS = {
@@ -136,6 +139,7 @@ def _online(
         process_revision_directives=_number,
         on_version_apply=(history.on_version_apply,),  # type: ignore[arg-type]  # or several
     )
+    _tell_changed(context.get_context(), connection, nested=nested)
     under_lock = context.config.attributes.get("under_lock")
     runner = Runner(
         context.get_context(),
@@ -151,6 +155,15 @@ def _online(
             runner.run(context.run_migrations)
     finally:
         questdb.close()
+
+
+def _tell_changed(migration: MigrationContext, connection: Connection, *, nested: bool) -> None:
+    """Warn of applied revisions whose file has changed, where drift is looked for."""
+    if migration.opts.get("revision_context") is not None:
+        for each in history.changed_revisions(connection, migration.opts["script"]):
+            log.warning("%s", each)
+        if not nested:
+            connection.rollback()
 
 
 def _before_first(steps: list[MigrationStep], questdb: QuestDBTarget) -> None:

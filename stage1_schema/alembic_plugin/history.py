@@ -30,7 +30,8 @@ _GRANT = """
 DO $$
 DECLARE
     app text := coalesce(nullif(current_setting('stage1.app_role', true), ''), 'stage1_app');
-    readonly text := coalesce(nullif(current_setting('stage1.readonly_role', true), ''), 'stage1_readonly');
+    readonly text := coalesce(
+        nullif(current_setting('stage1.readonly_role', true), ''), 'stage1_readonly');
     name text;
 BEGIN
     FOR name IN SELECT rolname FROM pg_roles

@@ -137,40 +137,30 @@ class Runner:
             self._migration.connection.rollback()
 
     def _pause_or_raise(self, error: DBAPIError) -> None:
-        if self._lock is None or not self._left:
-            raise error
-        self._lock.rest()
         state = getattr(error.orig, "sqlstate", None)
-        step, blockers = self._left[0], self._lock.blockers
-        by = "; ".join(each.blocking for each in blockers) or "a session that has gone"
-        name = step.short_log if isinstance(step, RevisionStep) else "stamp"
         if state == CANCELLED and "statement timeout" in str(error.orig):
             raise PostgresError(
-                f"{name}: a statement ran longer than it may and was rolled back.",
+                "A statement ran longer than it may, and its transaction was rolled back.",
                 next_step="give it more with STAGE1_DDL_STATEMENT_TIMEOUT_MS (or _INDEX_,"
                 " _BACKFILL_, _VALIDATE_) and run the same command again.",
             ) from error
-        if self._nested or state not in BLOCKED:
+        if self._lock is None or not self._left or self._nested or state not in BLOCKED:
             raise error
+        self._lock.rest()
+        step, blockers = self._left[0], self._lock.blockers
+        by = "; ".join(each.blocking for each in blockers) or "a session that has gone"
+        name = step.short_log if isinstance(step, RevisionStep) else "stamp"
         self._tries += 1
         if self._tries > self._limits.retries:
-            first = next(iter(blockers), None)
+            end = f", or end it with SELECT pg_terminate_backend({blockers[0].pid})"
             raise PostgresError(
                 f"{name}: gave up after {self._tries} tries, blocked by {by}."
                 " What it began is rolled back.",
-                next_step="wait for that transaction"
-                + (f", or end it with SELECT pg_terminate_backend({first.pid})" if first else "")
-                + ", and run the same command again.",
+                next_step=f"wait for that transaction{end if blockers else ''}, and run the same"
+                " command again.",
             ) from error
         pause = min(self._limits.retry_s * 2 ** (self._tries - 1), LONGEST_PAUSE_S)
-        log.warning(
-            "%s stopped at %s of %s; try %d of %d in %.1f s",
-            name,
-            BLOCKED[state],
-            by,
-            self._tries + 1,
-            self._limits.retries + 1,
-            pause,
-        )
+        tries = f"try {self._tries + 1} of {self._limits.retries + 1} in {pause:.1f} s"
+        log.warning("%s stopped at %s of %s; %s", name, BLOCKED[state], by, tries)
         self._roll_back()
         time.sleep(pause)
