@@ -40,7 +40,10 @@ def plain_project(directory, url):
     ini = project / "alembic.ini"
     lines = ini.read_text().splitlines()
     ini.write_text(
-        "\n".join(f"sqlalchemy.url = {url}" if l.startswith("sqlalchemy.url") else l for l in lines)
+        "\n".join(
+            f"sqlalchemy.url = {url}" if line.startswith("sqlalchemy.url") else line
+            for line in lines
+        )
     )
     return [*alembic, "upgrade", "head"], project
 

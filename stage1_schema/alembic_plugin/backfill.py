@@ -26,9 +26,10 @@ log = logging.getLogger("alembic.runtime.migration")
 
 PAGE = "/* page */ true"
 """The condition in the statement whose place a batch's range of keys takes."""
-TARGET_S = 0.05
-"""A batch that takes longer makes the next one smaller: writers of its rows wait that long."""
-SMALLEST = 100
+TARGET_S = 0.03
+"""How long a batch should take: so long a writer of one of its rows waits."""
+FIRST = 20
+"""Rows of the first batch; a trigger may take a ms for each, which nobody knows beforehand."""
 LONGEST_PAUSE_S = 0.1
 TELL_EVERY_S = 5.0
 
@@ -91,7 +92,7 @@ class _Batches:
         self._statement = statement
         self._table = quoted(operation.table)
         self._key = ", ".join(map(quoted, operation.key))
-        self._size = operation.batch
+        self._size = min(FIRST, operation.batch)
         self._rows = 0
         self._changed = 0
 
@@ -119,7 +120,7 @@ class _Batches:
                     f"{self._rows:,}",
                     f"{max(estimate, self._rows):,}",
                 )
-            time.sleep(min(took / 2, LONGEST_PAUSE_S))
+            time.sleep(min(took / 4, LONGEST_PAUSE_S))
         log.info("Backfill of %s: %s rows changed", self._operation.table, f"{self._changed:,}")
 
     def _page(self, last: tuple[str, ...] | None) -> tuple[Any, ...] | None:
@@ -142,10 +143,8 @@ class _Batches:
         return "true" if last is None else f"({self._key}) > ({_literals(last)})"
 
     def _adapt(self, took: float) -> None:
-        if took > TARGET_S:
-            self._size = max(SMALLEST, self._size // 2)
-        elif took < TARGET_S / 2:
-            self._size = min(self._operation.batch, self._size * 2)
+        fitting = self._size * TARGET_S / max(took, 0.001)
+        self._size = round(min(max(fitting, FIRST / 2), 2 * self._size, self._operation.batch))
 
     def _one(self, query: str) -> Any:  # noqa: ANN401 - a row or None
         return self._connection.execute(Verbatim(query)).fetchone()
