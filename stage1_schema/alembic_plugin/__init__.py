@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def setup(plugin: Plugin) -> None:  # noqa: ARG001 - Alembic's signature
     """Register the operations of this project with Alembic."""
     from stage1_schema.alembic_plugin import (  # noqa: F401, PLC0415 - importing registers
+        backfill,
         legacy_ops,
+        online,
         questdb_ops,
         sql_ops,
         unique_names,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from alembic.runtime.migration import RevisionStep
@@ -14,21 +15,23 @@ from alembic.util import CommandError
 from sqlalchemy import text
 
 from stage1_schema import settings as stage1_settings
-from stage1_schema.alembic_plugin import legacy_late, ownership, standing
+from stage1_schema.alembic_plugin import history, legacy_late, limits, ownership, standing
+from stage1_schema.alembic_plugin.history import Journal
 from stage1_schema.alembic_plugin.questdb_ops import QuestDBTarget
+from stage1_schema.alembic_plugin.runner import Runner
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
-from stage1_schema.models import Base
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from alembic.operations.ops import MigrationScript
     from alembic.runtime.environment import EnvironmentContext
-    from alembic.runtime.migration import MigrationContext
-    from sqlalchemy import Connection
+    from alembic.runtime.migration import MigrationContext, MigrationStep
+    from sqlalchemy import Connection, MetaData
     from sqlalchemy.schema import SchemaItem
 
+    from stage1_schema.alembic_plugin.limits import Limits
     from stage1_schema.settings import Settings
 
 log = logging.getLogger("alembic.runtime.migration")
@@ -38,6 +41,7 @@ log = logging.getLogger("alembic.runtime.migration")
 ARGUMENTS = {
     "questdb": ("skip",),
     "legacy": ("import", "import:<schema>", "archive", "drop:<database>", "drop"),
+    "lock_timeout": ("<seconds>",),
 }
 
 
@@ -67,24 +71,28 @@ COMPARISON: dict[str, Any] = {
 def run(context: EnvironmentContext) -> None:
     """Run Alembic's command on the stores of the settings in force.
 
-    A caller may pass `settings` and an open SQLAlchemy `connection` in `config.attributes`.
-    Raises CommandError, which Alembic prints as one line.
+    A caller may pass in `config.attributes`: `settings`; an open SQLAlchemy `connection` (with a
+    transaction of the caller's on it, nothing is committed); `under_lock`, called with the
+    connection before the first step, which may raise. Raises CommandError, one line.
     """
     with _one_line_errors():
         arguments = _arguments(context)
+        bounds = limits.load(stage1_settings.given(), wait=arguments.get("lock_timeout"))
         if context.is_offline_mode():
-            _offline(context, arguments)
+            _offline(context, bounds, arguments)
             return
         given = context.config.attributes
         settings = given.get("settings") or stage1_settings.load()
         if (connection := given.get("connection")) is not None:
-            _online(context, connection, settings, arguments)
+            nested = connection.in_transaction()
+            with _as_it_was(connection, nested=nested):
+                _online(context, connection, settings, arguments, bounds, nested=nested)
         else:
             with engine(settings.postgres).connect() as connection:
-                _online(context, connection, settings, arguments)
+                _online(context, connection, settings, arguments, bounds, nested=False)
 
 
-def _offline(context: EnvironmentContext, arguments: dict[str, str]) -> None:
+def _offline(context: EnvironmentContext, bounds: Limits, arguments: dict[str, str]) -> None:
     if "legacy" in arguments:
         raise Stage1Error(
             "A script cannot take a database over: -x legacy and --sql exclude each other.",
@@ -94,12 +102,14 @@ def _offline(context: EnvironmentContext, arguments: dict[str, str]) -> None:
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},  # else `%` comes out doubled
         literal_binds=True,
-        target_metadata=Base.metadata,
+        target_metadata=_Declared(),  # type: ignore[arg-type]  # stands for it
         transaction_per_migration=True,
+        limits=bounds,
     )
     roles = stage1_settings.roles()
     context.get_context().impl.static_output(
-        f"{_role_settings(_literal(roles.app), _literal(roles.readonly))};\n"
+        f"{bounds.ddl.sql};\n"
+        f"SELECT {_role_settings(_literal(roles.app), _literal(roles.readonly))};\n"
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -110,48 +120,123 @@ def _online(
     connection: Connection,
     settings: Settings,
     arguments: dict[str, str],
+    bounds: Limits,
+    *,
+    nested: bool,
 ) -> None:
-    questdb = QuestDBTarget(settings.questdb, skip=arguments.get("questdb") == "skip")
-    connection.execute(
-        text(_role_settings(":app", ":readonly")),
-        {"app": settings.roles.app, "readonly": settings.roles.readonly},
+    journal = Journal()
+    questdb = QuestDBTarget(
+        settings.questdb, skip=arguments.get("questdb") == "skip", told=journal.questdb.append
     )
+    _set_session(connection, settings, bounds)
     if "connection" not in context.config.attributes:
         ownership.act_as_owner(connection, settings.roles.owner)
-        # Alembic would take an open transaction for its caller's, and never commit.
+    # Alembic would take an open transaction for its caller's, and never commit.
+    if not nested:
         connection.commit()
 
     context.configure(
         connection=connection,
         questdb=questdb,
         legacy=arguments.get("legacy"),
-        target_metadata=Base.metadata,
+        limits=bounds,
+        journal=journal,
+        target_metadata=_Declared(),  # type: ignore[arg-type]  # stands for it
         transaction_per_migration=True,
         **COMPARISON,
         process_revision_directives=_number,
-        on_version_apply=legacy_late.on_version_apply,
+        on_version_apply=(legacy_late.on_version_apply, history.on_version_apply),  # type: ignore[arg-type]
     )
-    _require_first(context.get_context(), questdb)
+    _tell_changed(context.get_context(), connection, nested=nested)
+    under_lock = context.config.attributes.get("under_lock")
+    runner = Runner(
+        context.get_context(),
+        limits=bounds,
+        journal=journal,
+        connect=lambda: _beside(connection),
+        before_lock=lambda steps: _before_first(steps, questdb, arguments.get("legacy")),
+        under_lock=under_lock and (lambda: under_lock(connection)),
+        nested=nested,
+    )
     try:
         with plain_errors(settings.postgres), context.begin_transaction():
-            context.run_migrations()
+            runner.run(context.run_migrations)
     finally:
         questdb.close()
 
 
-def _require_first(migration: MigrationContext, questdb: QuestDBTarget) -> None:
-    """Make a run ask for QuestDB before its first step, and only if there is a step to run."""
-    steps_of = migration._migrations_fn  # noqa: SLF001 - Alembic has no hook before the first step
+def _tell_changed(migration: MigrationContext, connection: Connection, *, nested: bool) -> None:
+    """Warn of applied revisions whose file has changed, where drift is looked for."""
+    if migration.opts.get("revision_context") is not None:
+        for each in history.changed_revisions(connection, migration.opts["script"]):
+            log.warning("%s", each)
+        if not nested:
+            connection.rollback()
 
-    def checked(revision: Any, context: MigrationContext) -> list[RevisionStep]:  # noqa: ANN401
-        steps = list(steps_of(revision, context)) if steps_of else []
-        if any(isinstance(step, RevisionStep) for step in steps):
-            questdb.require()
-            if context.opts.get("legacy") and not any(map(_is_reset, steps)):
-                log.warning("-x legacy= does nothing here: the database is past revision 0001")
-        return steps
 
-    migration._migrations_fn = checked  # noqa: SLF001
+def _before_first(steps: list[MigrationStep], questdb: QuestDBTarget, legacy: str | None) -> None:
+    """Ask for QuestDB before a run's first step, and only if there is a step to run."""
+    if any(isinstance(step, RevisionStep) for step in steps):
+        questdb.require()
+        if legacy and not any(map(_is_reset, steps)):
+            log.warning("-x legacy= does nothing here: the database is past revision 0001")
+
+
+def _set_session(connection: Connection, settings: Settings, bounds: Limits) -> None:
+    connection.execute(
+        text(
+            f"SELECT {_role_settings(':app', ':readonly')},"
+            " set_config('lock_timeout', :lock, false),"
+            " set_config('statement_timeout', :statement, false),"
+            # A step on QuestDB leaves PostgreSQL's transaction idle for as long as it takes.
+            " set_config('idle_in_transaction_session_timeout', '0', false)"
+        ),
+        {
+            "app": settings.roles.app,
+            "readonly": settings.roles.readonly,
+            "lock": str(bounds.ddl.lock_ms),
+            "statement": str(bounds.ddl.statement_ms),
+        },
+    )
+
+
+@contextmanager
+def _as_it_was(connection: Connection, *, nested: bool) -> Iterator[None]:
+    """Give a caller's connection its own time limits back."""
+    names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    query = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
+    before = connection.execute(text(query)).one()
+    if not nested:
+        connection.rollback()
+    yield
+    for name, value in zip(names, before, strict=True):
+        connection.execute(
+            text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value}
+        )
+    if not nested:
+        connection.commit()
+
+
+def _beside(connection: Connection) -> Any:  # noqa: ANN401 - the driver's own
+    """Return a second connection to the same database: of psycopg, outside any pool."""
+    raw = connection.engine.raw_connection()
+    driver: Any = raw.driver_connection
+    raw.detach()
+    driver.autocommit = True
+    return driver
+
+
+class _Declared:
+    """The models' metadata, imported when autogenerate asks for it: an upgrade never does."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever MetaData has
+        return getattr(self._metadata, name)
+
+    @cached_property
+    def _metadata(self) -> MetaData:
+        from stage1_schema.models import Base  # noqa: PLC0415 - slow to import
+
+        return Base.metadata
 
 
 def _is_reset(step: object) -> bool:
@@ -160,9 +245,9 @@ def _is_reset(step: object) -> bool:
 
 
 def _role_settings(app: str, readonly: str) -> str:
-    """Return SQL that tells the frozen grants which roles they are for."""
+    """Return columns of a SELECT that tell the frozen grants which roles they are for."""
     return (
-        f"SELECT set_config('stage1.app_role', {app}, false),"
+        f"set_config('stage1.app_role', {app}, false),"
         f" set_config('stage1.readonly_role', {readonly}, false)"
     )
 

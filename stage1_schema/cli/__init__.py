@@ -13,7 +13,7 @@ from stage1_schema import settings
 from stage1_schema.cli import console
 from stage1_schema.errors import Stage1Error
 
-COMMANDS = ("down", "duplicates", "reset", "status", "up")
+COMMANDS = ("down", "duplicates", "history", "plan", "reset", "status", "up", "upgrade")
 GROUPS = ("dataset", "questdb", "roles")
 
 

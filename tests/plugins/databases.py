@@ -17,6 +17,7 @@ from pytest_postgresql.janitor import DatabaseJanitor
 from sqlalchemy import text
 
 from stage1_schema import sql as declared_sql
+from stage1_schema.alembic_plugin import history
 from stage1_schema.alembic_plugin.verbatim import Verbatim
 from stage1_schema.connect import engine
 from stage1_schema.models import Base
@@ -119,6 +120,7 @@ def declared(server_with_roles):
     with created(server_with_roles) as settings:
         with engine(settings.postgres).begin() as connection:
             connection.execute(text(ALEMBIC_VERSION))
+            history.create(connection, ROLES)
             Base.metadata.create_all(connection)
             connection.execute(text("SET check_function_bodies = off"))
             for each in declared_sql.objects():
