@@ -20,6 +20,7 @@ from questdb_ddl.errors import (
 from questdb_ddl.names import literal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _ANSWERS = ("error", "dataset", "ddl", "dml")
@@ -31,7 +32,8 @@ class Client:
 
     `url` is the base URL such as `http://127.0.0.1:9000`; a user and a password may stand in it
     or be given on their own, and neither shows in an error or a repr. Times are in milliseconds.
-    Nothing is sent before the first statement. Proxies of the environment are not used.
+    Nothing is sent before the first statement. Proxies of the environment are not used. `told`
+    gets the text of every `execute` before it is sent.
 
     Every method raises Unreachable when nothing, or something that is not QuestDB, answers or
     the answer takes longer than `timeout_ms`; AuthenticationFailed for a refused login; and
@@ -46,6 +48,7 @@ class Client:
         password: str | None = None,
         connect_timeout_ms: int = 5000,
         timeout_ms: int = 60000,
+        told: Callable[[str], None] | None = None,
     ) -> None:
         try:
             parts = urlsplit(url)
@@ -59,6 +62,7 @@ class Client:
             f"{parts.scheme}://{shown_host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
         )
         self._timeout_ms = timeout_ms
+        self._told = told
         user = user or unquote(parts.username or "")
         password = password or unquote(parts.password or "")
         credentials = f"{user}:{password}" if user or password else None
@@ -91,6 +95,8 @@ class Client:
 
     def execute(self, sql: str) -> None:
         """Run one statement without rows; on a WAL table it returns before it is applied."""
+        if self._told is not None:
+            self._told(sql)
         self._answer(sql)
 
     def query(self, sql: str) -> list[dict[str, Any]]:

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 from stage1_schema.errors import QuestDBError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from questdb_ddl import Client
     from stage1_schema.settings import QuestDBSettings
 
 
-def client(settings: QuestDBSettings) -> Client:
-    """Return a client that keeps one connection; nothing is sent yet."""
+def client(settings: QuestDBSettings, *, told: Callable[[str], None] | None = None) -> Client:
+    """Return a client that keeps one connection; nothing is sent yet.
+
+    `told` gets every statement that changes something, before it is sent.
+    """
     from questdb_ddl import Client  # noqa: PLC0415 - a run without QuestDB does not pay for it
 
     return Client(
@@ -24,6 +27,7 @@ def client(settings: QuestDBSettings) -> Client:
         password=settings.password,
         connect_timeout_ms=settings.connect_timeout_ms,
         timeout_ms=settings.rest_timeout_ms,
+        told=told,
     )
 
 

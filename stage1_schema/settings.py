@@ -120,6 +120,13 @@ def roles(environment: Mapping[str, str] | None = None, *, directory: Path | Non
     return _roles(_given(environment, directory or Path.cwd()))
 
 
+def given(
+    environment: Mapping[str, str] | None = None, *, directory: Path | None = None
+) -> dict[str, str]:
+    """Return every `STAGE1_` variable that is set: of the process, else of `.env`."""
+    return _given(environment, directory or Path.cwd())
+
+
 def local_directory(given: Mapping[str, str] | None = None, directory: Path | None = None) -> Path:
     """Return the directory of the local servers: `STAGE1_LOCAL_DIR`, else `.stage1`."""
     name = (os.environ if given is None else given).get("STAGE1_LOCAL_DIR") or ".stage1"

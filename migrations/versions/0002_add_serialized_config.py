@@ -3,9 +3,10 @@
 Clients copy and paste a run's configuration as text; until now that text lived in no table.
 Adds the text and a flag that tells generated text from a client's own (catalogue-only change, no
 rewrite), the functions and triggers that fill it from the JSON columns, then fills the rows that
-stand by touching them.
+stand by touching them, 5,000 at most in a transaction. Every step is safe to repeat: the fill is
+outside the transaction, so an interrupted run leaves the rest committed and not stamped.
 
-Locks: ACCESS EXCLUSIVE for an instant on both tables, then row locks of the fill until commit.
+Locks: ACCESS EXCLUSIVE for an instant on both tables; row locks of one batch of the fill.
 Revision ID: 0002
 Revises: 0001
 """
@@ -32,7 +33,7 @@ FILES = (
 
 def upgrade() -> None:
     for table in TABLES:
-        op.add_column(table, sa.Column("serialized_config", sa.Text()))
+        op.add_column(table, sa.Column("serialized_config", sa.Text()), if_not_exists=True)
         op.add_column(
             table,
             sa.Column(
@@ -41,10 +42,12 @@ def upgrade() -> None:
                 server_default=sa.false(),
                 nullable=False,
             ),
+            if_not_exists=True,
         )
     for name in FILES:
         op.run_sql_file(f"0002/{name}.sql")
-    op.run_sql_file("0002/backfill.sql")
+    op.backfill("walkforward_runs", "0002/backfill_walkforward_runs.sql", key=["run_id"])
+    op.backfill("simulation_runs", "0002/backfill_simulation_runs.sql", key=["simulation_id"])
 
 
 def downgrade() -> None:

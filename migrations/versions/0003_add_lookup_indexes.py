@@ -1,14 +1,15 @@
 """Add the lookup indexes
 
 Clients look a run up by prediction_measurement and a simulation by questdb_namespace, page through
-lists newest first, and delete parents; without an index each of these reads the whole table.
+lists newest first, and delete parents; without an index each of these reads the whole table. Each
+index is built CONCURRENTLY and the revision can be repeated: an index that stands is left, an
+INVALID one is built anew.
 
-Locks: SHARE on each table while its index is built (writers wait).
+Locks: SHARE UPDATE EXCLUSIVE on each table while its index is built (readers and writers go on).
 Revision ID: 0003
 Revises: 0002
 """
 
-import sqlalchemy as sa
 from alembic import op
 
 revision = "0003"
@@ -39,13 +40,13 @@ def name_of(table: str, columns: tuple[str, ...]) -> str:
 
 def upgrade() -> None:
     for table, columns in INDEXES:
-        op.create_index(name_of(table, columns), table, list(columns))
+        op.create_index_online(name_of(table, columns), table, columns)
     for name, columns, where in JOB_INDEXES:
-        op.create_index(name, "stage1_jobs", list(columns), postgresql_where=sa.text(where))
+        op.create_index_online(name, "stage1_jobs", columns, where=where)
 
 
 def downgrade() -> None:
     for name, _, _ in reversed(JOB_INDEXES):
-        op.drop_index(name, "stage1_jobs")
+        op.drop_index_online(name)
     for table, columns in reversed(INDEXES):
-        op.drop_index(name_of(table, columns), table)
+        op.drop_index_online(name_of(table, columns))

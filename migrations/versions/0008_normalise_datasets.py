@@ -5,9 +5,9 @@ PostgreSQL updates by itself, or call upsert_stage1_dataset first. Each generati
 part of the same facts, in other units; a trigger keeps manifest, columns and both forms of time in
 step, makes a slug where none was sent, and lets nothing unknown erase what is known.
 
-Rows that stand are brought to that form.
+Rows that stand are brought to that form, some at a time; every step is safe to repeat.
 
-Locks: SHARE ROW EXCLUSIVE on datasets for an instant, then row locks of the fill until commit.
+Locks: SHARE ROW EXCLUSIVE on datasets for an instant; row locks of one batch of the fill.
 Revision ID: 0008
 Revises: 0007
 """
@@ -50,7 +50,7 @@ FILES = (
 def upgrade() -> None:
     for name in FILES:
         op.run_sql_file(f"0008/{name}.sql")
-    op.run_sql_file("0008/backfill.sql")
+    op.backfill("datasets", "0008/backfill.sql", key=["dataset_id"])
 
 
 def downgrade() -> None:

@@ -5,9 +5,9 @@ inside its metrics; readers want both as columns. Status, mode and side come in 
 may be milliseconds taken for seconds. A run stays with its dataset. A finished job gets the time
 that the 30-day purge goes by.
 
-Rows that stand are brought to that form.
+Rows that stand are brought to that form, some at a time; every step is safe to repeat.
 
-Locks: SHARE ROW EXCLUSIVE on each table for an instant, then row locks of the fill until commit.
+Locks: SHARE ROW EXCLUSIVE on each table for an instant; row locks of one batch of the fill.
 Revision ID: 0009
 Revises: 0008
 """
@@ -37,12 +37,21 @@ FILES = (
     "stage1_jobs_tg_20_normalise",
     "stage1_jobs_tg_90_touch",
 )
+FILLED = (
+    ("walkforward_runs", "backfill_run_names", ("run_id",)),
+    ("walkforward_runs", "backfill_walkforward_runs", ("run_id",)),
+    ("walkforward_folds", "backfill_walkforward_folds", ("run_id", "fold_number")),
+    ("simulation_runs", "backfill_simulation_runs", ("simulation_id",)),
+    ("simulation_trades", "backfill_simulation_trades", ("trade_id",)),
+    ("stage1_jobs", "backfill_stage1_jobs", ("job_id",)),
+)
 
 
 def upgrade() -> None:
     for name in FILES:
         op.run_sql_file(f"0009/{name}.sql")
-    op.run_sql_file("0009/backfill.sql")
+    for table, name, key in FILLED:
+        op.backfill(table, f"0009/{name}.sql", key=key)
 
 
 def downgrade() -> None:

@@ -1,4 +1,4 @@
-"""What this project teaches Alembic: SQL objects, QuestDB tables, how a run behaves.
+"""What this project teaches Alembic: verbatim SQL, QuestDB tables, how a run behaves.
 
 Alembic finds it by the entry point `alembic.plugins`; see its documentation of plugins.
 """
@@ -15,10 +15,13 @@ def setup(plugin: Plugin) -> None:
     """Register the operations and the comparison of this project with Alembic."""
     from stage1_schema.alembic_plugin import (  # noqa: F401, PLC0415 - importing registers
         autogenerate,
+        backfill,
         legacy_ops,
+        online,
         questdb_alter,
         questdb_ops,
         sql_ops,
+        unique_names,
     )
 
     autogenerate.register(plugin)

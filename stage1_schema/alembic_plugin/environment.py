@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from alembic.runtime.migration import RevisionStep
@@ -13,8 +15,17 @@ from alembic.util import CommandError
 from sqlalchemy import text
 
 from stage1_schema import settings as stage1_settings
-from stage1_schema.alembic_plugin import autogenerate, standing
+from stage1_schema.alembic_plugin import (
+    autogenerate,
+    history,
+    legacy_late,
+    limits,
+    ownership,
+    standing,
+)
+from stage1_schema.alembic_plugin.history import Journal
 from stage1_schema.alembic_plugin.questdb_ops import QuestDBTarget, questdb_script
+from stage1_schema.alembic_plugin.runner import Runner
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
 
@@ -22,17 +33,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from alembic.runtime.environment import EnvironmentContext
-    from alembic.runtime.migration import MigrationContext
+    from alembic.runtime.migration import MigrationContext, MigrationStep
     from sqlalchemy import Connection, MetaData
     from sqlalchemy.schema import SchemaItem
 
+    from stage1_schema.alembic_plugin.limits import Limits
     from stage1_schema.settings import Settings
 
-# What `alembic -x name=value` may say.
+log = logging.getLogger("alembic.runtime.migration")
+
+# What `alembic -x name=value` may say; `<…>` stands for any text. A bare `drop` is refused where
+# rows stand, with the name that it wants.
 ARGUMENTS = {
     "questdb": ("skip",),
-    "legacy": ("archive", "drop"),
-    "questdb_sql": ("FILE",),  # any name: offline, where the statements for QuestDB go
+    "legacy": ("import", "import:<schema>", "archive", "drop:<database>", "drop"),
+    "lock_timeout": ("<seconds>",),
+    "questdb_sql": ("<file>",),  # offline, where the statements for QuestDB go
 }
 
 
@@ -62,23 +78,26 @@ COMPARISON: dict[str, Any] = {
 def run(context: EnvironmentContext) -> None:
     """Run Alembic's command on the stores of the settings in force.
 
-    A caller may pass `settings` and a SQLAlchemy `connection` (or engine) in `config.attributes`.
-    Raises CommandError, which Alembic prints as one line.
+    A caller may pass in `config.attributes`: `settings`; an open SQLAlchemy `connection` (with a
+    transaction of the caller's on it, nothing is committed); `under_lock`, called with the
+    connection before the first step, which may raise. Raises CommandError, one line.
     """
     with _one_line_errors():
         arguments = _arguments(context)
+        bounds = limits.load(stage1_settings.given(), wait=arguments.get("lock_timeout"))
         if context.is_offline_mode():
-            _offline(context, arguments)
+            _offline(context, bounds, arguments)
             return
         given = context.config.attributes
         settings = given.get("settings") or stage1_settings.load()
         if (connection := given.get("connection")) is not None:
             with _opened(connection) as connection:
                 nested = connection.in_transaction()
-                _online(context, connection, settings, arguments, nested=nested)
+                with _as_it_was(connection, nested=nested):
+                    _online(context, connection, settings, arguments, bounds, nested=nested)
         else:
             with engine(settings.postgres).connect() as connection:
-                _online(context, connection, settings, arguments, nested=False)
+                _online(context, connection, settings, arguments, bounds, nested=False)
 
 
 @contextmanager
@@ -91,17 +110,25 @@ def _opened(connection: Any) -> Iterator[Connection]:  # noqa: ANN401 - pytest-a
         yield opened
 
 
-def _offline(context: EnvironmentContext, arguments: dict[str, str]) -> None:
+def _offline(context: EnvironmentContext, bounds: Limits, arguments: dict[str, str]) -> None:
+    if "legacy" in arguments:
+        raise Stage1Error(
+            "A script cannot take a database over: -x legacy and --sql exclude each other.",
+            next_step="run alembic upgrade head against the database.",
+        )
     context.configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},  # else `%` comes out doubled
         literal_binds=True,
-        questdb_sql=questdb_script(arguments.get("questdb_sql")),
+        target_metadata=_Declared(),  # type: ignore[arg-type]  # stands for it
         transaction_per_migration=True,
+        limits=bounds,
+        questdb_sql=questdb_script(arguments.get("questdb_sql")),
     )
     roles = stage1_settings.roles()
     context.get_context().impl.static_output(
-        f"{_role_settings(_literal(roles.app), _literal(roles.readonly))};\n"
+        f"{bounds.ddl.sql};\n"
+        f"SELECT {_role_settings(_literal(roles.app), _literal(roles.readonly))};\n"
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -112,14 +139,17 @@ def _online(
     connection: Connection,
     settings: Settings,
     arguments: dict[str, str],
+    bounds: Limits,
     *,
     nested: bool,
 ) -> None:
-    questdb = QuestDBTarget(settings.questdb, skip=arguments.get("questdb") == "skip")
-    connection.execute(
-        text(_role_settings(":app", ":readonly")),
-        {"app": settings.roles.app, "readonly": settings.roles.readonly},
+    journal = Journal()
+    questdb = QuestDBTarget(
+        settings.questdb, skip=arguments.get("questdb") == "skip", told=journal.questdb.append
     )
+    _set_session(connection, settings, bounds)
+    if "connection" not in context.config.attributes:
+        ownership.act_as_owner(connection, settings.roles.owner)
     # Alembic would take an open transaction for its caller's, and never commit.
     if not nested:
         connection.commit()
@@ -128,36 +158,115 @@ def _online(
         connection=connection,
         questdb=questdb,
         legacy=arguments.get("legacy"),
-        target_metadata=_metadata(context),
+        limits=bounds,
+        journal=journal,
+        target_metadata=_Declared(),  # type: ignore[arg-type]  # stands for it
         transaction_per_migration=True,
         **COMPARISON,
         process_revision_directives=autogenerate.directives,
+        on_version_apply=(legacy_late.on_version_apply, history.on_version_apply),  # type: ignore[arg-type]
     )
-    _require_first(context.get_context(), questdb)
+    _tell_changed(context.get_context(), connection, nested=nested)
+    under_lock = context.config.attributes.get("under_lock")
+    runner = Runner(
+        context.get_context(),
+        limits=bounds,
+        journal=journal,
+        connect=lambda: _beside(connection),
+        before_lock=lambda steps: _before_first(steps, questdb, arguments.get("legacy")),
+        under_lock=under_lock and (lambda: under_lock(connection)),
+        nested=nested,
+    )
     try:
         with plain_errors(settings.postgres), context.begin_transaction():
-            context.run_migrations()
+            runner.run(context.run_migrations)
     finally:
         questdb.close()
 
 
-def _require_first(migration: MigrationContext, questdb: QuestDBTarget) -> None:
-    """Make a run ask for QuestDB before its first step, and only if there is a step to run."""
-    steps_of = migration._migrations_fn  # noqa: SLF001 - Alembic has no hook before the first step
+def _tell_changed(migration: MigrationContext, connection: Connection, *, nested: bool) -> None:
+    """Warn of applied revisions whose file has changed, where drift is looked for."""
+    if migration.opts.get("revision_context") is not None:
+        for each in history.changed_revisions(connection, migration.opts["script"]):
+            log.warning("%s", each)
+        if not nested:
+            connection.rollback()
 
-    def checked(revision: Any, context: MigrationContext) -> list[RevisionStep]:  # noqa: ANN401
-        steps = list(steps_of(revision, context)) if steps_of else []
-        if any(isinstance(step, RevisionStep) for step in steps):
-            questdb.require()
-        return steps
 
-    migration._migrations_fn = checked  # noqa: SLF001
+def _before_first(steps: list[MigrationStep], questdb: QuestDBTarget, legacy: str | None) -> None:
+    """Ask for QuestDB before a run's first step, and only if there is a step to run."""
+    if any(isinstance(step, RevisionStep) for step in steps):
+        questdb.require()
+        if legacy and not any(map(_is_reset, steps)):
+            log.warning("-x legacy= does nothing here: the database is past revision 0001")
+
+
+def _set_session(connection: Connection, settings: Settings, bounds: Limits) -> None:
+    connection.execute(
+        text(
+            f"SELECT {_role_settings(':app', ':readonly')},"
+            " set_config('lock_timeout', :lock, false),"
+            " set_config('statement_timeout', :statement, false),"
+            # A step on QuestDB leaves PostgreSQL's transaction idle for as long as it takes.
+            " set_config('idle_in_transaction_session_timeout', '0', false)"
+        ),
+        {
+            "app": settings.roles.app,
+            "readonly": settings.roles.readonly,
+            "lock": str(bounds.ddl.lock_ms),
+            "statement": str(bounds.ddl.statement_ms),
+        },
+    )
+
+
+@contextmanager
+def _as_it_was(connection: Connection, *, nested: bool) -> Iterator[None]:
+    """Give a caller's connection its own time limits back."""
+    names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    query = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
+    before = connection.execute(text(query)).one()
+    if not nested:
+        connection.rollback()
+    yield
+    for name, value in zip(names, before, strict=True):
+        connection.execute(
+            text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value}
+        )
+    if not nested:
+        connection.commit()
+
+
+def _beside(connection: Connection) -> Any:  # noqa: ANN401 - the driver's own
+    """Return a second connection to the same database: of psycopg, outside any pool."""
+    raw = connection.engine.raw_connection()
+    driver: Any = raw.driver_connection
+    raw.detach()
+    driver.autocommit = True
+    return driver
+
+
+class _Declared:
+    """The models' metadata, imported when autogenerate asks for it: an upgrade never does."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever MetaData has
+        return getattr(self._metadata, name)
+
+    @cached_property
+    def _metadata(self) -> MetaData:
+        from stage1_schema.models import Base  # noqa: PLC0415 - slow to import
+
+        return Base.metadata
+
+
+def _is_reset(step: object) -> bool:
+    """Tell whether a step is the one that `-x legacy=` speaks to."""
+    return isinstance(step, RevisionStep) and step.is_upgrade and step.revision.is_base
 
 
 def _role_settings(app: str, readonly: str) -> str:
-    """Return SQL that tells the frozen grants which roles they are for."""
+    """Return columns of a SELECT that tell the frozen grants which roles they are for."""
     return (
-        f"SELECT set_config('stage1.app_role', {app}, false),"
+        f"set_config('stage1.app_role', {app}, false),"
         f" set_config('stage1.readonly_role', {readonly}, false),"
         " set_config('check_function_bodies', 'off', false)"  # bodies name each other
     )
@@ -173,21 +282,15 @@ def _arguments(context: EnvironmentContext) -> dict[str, str]:
     arguments: dict[str, str] = {}
     for argument in context.get_x_argument():
         name, _, value = argument.partition("=")
-        allowed = ARGUMENTS.get(name, ())
-        if value not in allowed and not (value and allowed == ("FILE",)):
+        if not any(_matches(value, allowed) for allowed in ARGUMENTS.get(name, ())):
             raise Stage1Error(f"Unknown argument -x {argument}.", next_step=f"use one of: {known}.")
         arguments[name] = value
     return arguments
 
 
-def _metadata(context: EnvironmentContext) -> MetaData | None:
-    """Return the declared tables, but not to a command that only moves: it saves the import."""
-    proxied = getattr(context, "_proxy", context)  # env.py has a module that stands for it
-    if {"destination_rev", "dont_mutate"} & proxied.context_opts.keys():
-        return None
-    from stage1_schema.models import Base  # noqa: PLC0415 - as said above
-
-    return Base.metadata
+def _matches(value: str, allowed: str) -> bool:
+    fixed, placeholder, _ = allowed.partition("<")
+    return value.startswith(fixed) and value != fixed if placeholder else value == allowed
 
 
 @contextmanager

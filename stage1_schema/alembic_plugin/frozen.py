@@ -17,7 +17,8 @@ def next_number(script: ScriptDirectory) -> str:
 def newest(script: ScriptDirectory) -> dict[str, Path]:
     """Return the newest frozen body of each object that a revision ever made, by its name."""
     paths = sorted((Path(script.dir) / "sql").glob("[0-9]*/*.sql"))
-    return {path.stem: path for path in paths if path.stem not in ("drop", "backfill", "revoke")}
+    steps = ("drop", "backfill", "revoke", "import_")
+    return {path.stem: path for path in paths if not path.stem.startswith(steps)}
 
 
 def name_of(path: Path) -> str:

@@ -19,7 +19,7 @@ from stage1_schema.errors import QuestDBError
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from questdb_ddl import Client, Table
     from stage1_schema.settings import QuestDBSettings
@@ -30,17 +30,27 @@ log = logging.getLogger("alembic.runtime.migration")
 class QuestDBTarget:
     """The QuestDB of one Alembic run: connected when first needed, or skipped when told so."""
 
-    def __init__(self, settings: QuestDBSettings | None, *, skip: bool = False) -> None:
-        """Keep `settings`; None together with `skip` is a run without QuestDB."""
+    def __init__(
+        self,
+        settings: QuestDBSettings | None,
+        *,
+        skip: bool = False,
+        told: Callable[[str], None] | None = None,
+    ) -> None:
+        """Keep `settings`; None together with `skip` is a run without QuestDB.
+
+        `told` gets every statement that changes something, before it is sent.
+        """
         self.settings = settings
         self.skip = skip
+        self.told = told
 
     @cached_property
     def client(self) -> Client:
         """The client, kept for the whole run."""
         if self.settings is None:
             raise QuestDBError("QuestDB is not set.", next_step="set STAGE1_QUESTDB_REST.")
-        return client(self.settings)
+        return client(self.settings, told=self.told)
 
     def require(self) -> None:
         """Raise QuestDBError unless QuestDB answers; called before a run changes anything."""

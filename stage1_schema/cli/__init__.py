@@ -13,8 +13,10 @@ from stage1_schema import settings
 from stage1_schema.cli import console
 from stage1_schema.errors import Stage1Error
 
-COMMANDS = ("check", "down", "release", "reset", "status", "up")
-GROUPS = ("questdb",)
+COMMANDS = (
+    "check", "down", "duplicates", "history", "plan", "release", "reset", "status", "up", "upgrade",
+)  # fmt: skip
+GROUPS = ("dataset", "questdb", "roles")
 
 
 class Stage1:

@@ -30,6 +30,8 @@ def _postgres(side: PostgresStatus) -> None:
     click.echo(f"revision  {revision}")
     if side.revision == side.head:
         _drift(side.drift)
+    for line in side.changed:
+        click.echo(f"changed   {line}")
     if side.tables:
         click.echo()
         console.table(

@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
+from stage1_schema.alembic_plugin import history
 from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
@@ -55,22 +56,37 @@ def revision(connection: Connection) -> str | None:
     return ", ".join(heads) or None
 
 
+def changed(connection: Connection) -> tuple[history.Changed, ...]:
+    """Return the applied revisions whose file is no longer what was applied."""
+    return history.changed_revisions(connection, ScriptDirectory.from_config(config()))
+
+
 def upgrade(
     settings: Settings,
     *,
     arguments: Sequence[str] = (),
     progress: Callable[[str], None] | None = None,
+    under_lock: Callable[[Connection], None] | None = None,
 ) -> None:
-    """Bring both stores to head; `progress` is told each step. Raises Stage1Error."""
-    with _told(progress):
-        try:
-            command.upgrade(config(settings, arguments), "head")
-        except CommandError as error:
-            raise (
-                error.__cause__
-                if isinstance(error.__cause__, Stage1Error)
-                else Stage1Error(str(error))
-            ) from None
+    """Bring both stores to head; `progress` is told each step. Raises Stage1Error.
+
+    `under_lock` is called before the first step, when nobody else can migrate, and may raise.
+    """
+    with _told(progress), one_line_errors():
+        intent = config(settings, arguments)
+        intent.attributes["under_lock"] = under_lock
+        command.upgrade(intent, "head")
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn Alembic's errors inside the block into the Stage1Error that they come from."""
+    try:
+        yield
+    except CommandError as error:
+        raise (
+            error.__cause__ if isinstance(error.__cause__, Stage1Error) else Stage1Error(str(error))
+        ) from None
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from questdb_ddl import Client, live_tables, render, retire
 from questdb_ddl.tables import SHARED_TABLES
-from stage1_schema.alembic_plugin import standing
+from stage1_schema.alembic_plugin import history, standing
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import ConfirmationError, Stage1Error
 from stage1_schema.ops import migrate
@@ -175,6 +175,7 @@ def _ours(questdb: Client, recorded: Iterable[str]) -> Iterable[standing.Table]:
 def _clear(connection: Connection, *, keep: bool) -> Iterable[str]:
     found = standing.look(connection, lock=True)
     _refuse_dependents(found, keep=keep)
+    history.note(connection, "reset", migrate.revision(connection) or "base")
     connection.execute(text("DROP TABLE IF EXISTS public.alembic_version"))
     if keep and found.rows:
         schema = standing.move(connection, found, RESET_SCHEMA)

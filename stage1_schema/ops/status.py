@@ -45,6 +45,7 @@ class PostgresStatus:
     head: str | None = None
     tables: tuple[PostgresTable, ...] = ()
     drift: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()  # applied revisions whose file is another one now
     error: str | None = None
 
 
@@ -84,10 +85,10 @@ class Status:
 
     @property
     def healthy(self) -> bool:
-        """True when both stores answer, stand at head and show no drift."""
+        """True when both stores answer, stand at head as it is now, and show no drift."""
         sides = (self.postgres, self.questdb)
         return not any(side.error or side.drift for side in sides) and (
-            self.postgres.revision == self.postgres.head
+            self.postgres.revision == self.postgres.head and not self.postgres.changed
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -127,6 +128,7 @@ def _postgres(settings: Settings, recorded: list[str]) -> PostgresStatus:
             head=head,
             tables=tuple(_postgres_tables(connection)),
             drift=drift.postgres(connection, settings.roles) if revision == head else (),
+            changed=tuple(map(str, migrate.changed(connection))),
         )
 
 
@@ -135,7 +137,8 @@ def _postgres_tables(connection: Connection) -> Iterable[PostgresTable]:
         text("""
         SELECT c.relname AS name, c.reltuples::bigint AS estimate
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
+         WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
+           AND c.relname NOT IN ('alembic_version', 'stage1_migration_history')
          ORDER BY c.relname
     """)
     ).all()

@@ -17,6 +17,7 @@ from pytest_postgresql.janitor import DatabaseJanitor
 from sqlalchemy import text
 
 from stage1_schema import sql as declared_sql
+from stage1_schema.alembic_plugin import history
 from stage1_schema.alembic_plugin.verbatim import Verbatim
 from stage1_schema.connect import engine
 from stage1_schema.models import Base
@@ -119,11 +120,20 @@ def declared(server_with_roles):
     with created(server_with_roles) as settings:
         with engine(settings.postgres).begin() as connection:
             connection.execute(text(ALEMBIC_VERSION))
+            history.create(connection, ROLES)
             Base.metadata.create_all(connection)
             connection.execute(text("SET check_function_bodies = off"))
             for each in declared_sql.objects():
                 connection.execute(Verbatim(each.text))
         yield settings
+
+
+@pytest.fixture
+def administrator(migrated, postgres_server):
+    """Settings of the superuser for the migrated database: who may make roles."""
+    login = {"user": postgres_server.user, "password": postgres_server.password}
+    parameters = {**migrated.postgres.parameters, **login}
+    return replace(migrated, postgres=replace(migrated.postgres, parameters=parameters))
 
 
 def client(settings, role):
@@ -136,6 +146,15 @@ def client(settings, role):
 def connection(migrated):
     """A connection of the owner to a database at head."""
     with client(migrated, ROLES.owner) as connection:
+        yield connection
+
+
+@pytest.fixture
+def root(administrator):
+    """The superuser's connection to the same database."""
+    with psycopg.connect(
+        **administrator.postgres.parameters, autocommit=True, row_factory=dict_row
+    ) as connection:
         yield connection
 
 

@@ -1,0 +1,178 @@
+"""How long a writer is stalled while the chain's revisions run over a large database.
+
+1 million runs and 5 million folds stand at revision 0001. A writer in a process of its own inserts
+runs and folds and writes standing runs again (ON CONFLICT DO UPDATE), each its own transaction,
+while one revision after the other is applied; then plain DDL does the same work. Reported is the
+slowest write of each phase in ms. Run: python benchmarks/stall.py [runs] [last revision]
+"""
+
+import multiprocessing
+import sys
+import tempfile
+import time
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.script import ScriptDirectory
+
+from stage1_schema.ops import migrate
+from stage1_schema.servers.binaries import postgres_binaries
+from stage1_schema.servers.postgres import LocalPostgres
+from stage1_schema.settings import PostgresSettings, QuestDBSettings, Settings
+
+FOLDS = 5
+DATASETS = 200
+TARGET_MS = 100
+SKIP = ("questdb=skip",)
+IDLE_S = 10
+
+FILL = """
+INSERT INTO datasets (dataset_id, dataset_slug)
+SELECT md5('d' || n)::uuid, 'd' || n FROM generate_series(0, {datasets} - 1) n;
+INSERT INTO walkforward_runs (run_id, dataset_id, prediction_measurement, target_column,
+    feature_columns, hyperparameters, walk_config, status, created_at)
+SELECT md5('r' || n)::uuid, md5('d' || n % {datasets})::uuid, 'm' || n, 'target',
+       '["close","volume","rsi_14"]', '{{"depth": 6, "eta": 0.1}}',
+       '{{"train_size": 5000, "test_size": 500}}', 'COMPLETED',
+       '2025-01-01'::timestamptz + n * interval '1 second'
+  FROM generate_series(1, {runs}) n;
+INSERT INTO walkforward_folds (run_id, fold_number, train_start_idx, train_end_idx, samples_train,
+    best_iteration, best_score, metrics)
+SELECT md5('r' || n)::uuid, f, f * 500, f * 500 + 5000, 5000,
+       CASE WHEN n % 10 > 0 THEN 42 END, CASE WHEN n % 10 > 0 THEN 0.625 END,
+       '{{"best_iteration": 42, "best_score": 0.625, "accuracy": 0.61}}'
+  FROM generate_series(1, {runs}) n, generate_series(0, {folds} - 1) f;
+ANALYZE;
+"""
+RUN = """
+INSERT INTO walkforward_runs (run_id, dataset_id, prediction_measurement, status)
+VALUES (%s, md5('d1')::uuid, %s, 'RUNNING')
+    ON CONFLICT (run_id) DO UPDATE SET status = EXCLUDED.status
+"""
+FOLD = "INSERT INTO walkforward_folds (run_id, fold_number, samples_train) VALUES (%s, %s, 1)"
+AGAIN = "UPDATE walkforward_runs SET duration_ms = 1 WHERE run_id = md5('r' || %s)::uuid"
+PLAIN = {
+    "plain CREATE INDEX": "CREATE INDEX plain_i ON walkforward_runs (created_at, run_id)",
+    "plain ADD UNIQUE": "ALTER TABLE walkforward_runs ADD CONSTRAINT plain_u"
+    " UNIQUE (dataset_id, prediction_measurement)",
+    "plain UPDATE of all runs": "UPDATE walkforward_runs SET status = status",
+}
+
+
+def write(parameters, runs, stop, times):
+    """Write until `stop`; put (when it began, how long it took in s) of every write."""
+    found = []
+    number = 0
+    with psycopg.connect(**parameters, autocommit=True) as connection:
+        while not stop.is_set():
+            run = uuid.uuid4()
+            number += 1
+            for statement, values in (
+                (RUN, (run, str(run))),
+                (FOLD, (run, 0)),
+                (AGAIN, (number * 7919 % runs + 1,)),
+            ):
+                began = time.time()
+                connection.execute(statement, values)
+                found.append((began, time.time() - began))
+            time.sleep(0.002)
+    times.put(found)
+
+
+@contextmanager
+def writing(parameters, runs):
+    """Run a writer beside the block; gives a list that holds its times afterwards."""
+    stop, times, result = multiprocessing.Event(), multiprocessing.Queue(), []
+    writer = multiprocessing.Process(target=write, args=(parameters, runs, stop, times))
+    writer.start()
+    try:
+        yield result
+    finally:
+        stop.set()
+        result += times.get()
+        writer.join()
+
+
+def report(phases, times):
+    """Print each phase's slowest and 99.9th write; return the slowest of the chain's own.
+
+    A write belongs to the phase that it spent most of its time in.
+    """
+    writes = [[] for _ in phases]
+    for at, took in times:
+        shares = [min(at + took, ended) - max(at, began) for _, began, ended in phases]
+        if max(shares) > 0:
+            writes[shares.index(max(shares))].append(took * 1000)
+    worst = 0
+    print(f"{'phase':30} {'took s':>7} {'writes':>7} {'99.9 % ms':>9} {'slowest ms':>10}")
+    for (name, began, ended), took in zip(phases, map(sorted, writes), strict=True):
+        if not took:
+            continue
+        quantile = took[int(len(took) * 0.999)]
+        print(f"{name:30} {ended - began:7.1f} {len(took):7} {quantile:9.1f} {took[-1]:10.1f}")
+        if name.startswith("revision"):
+            worst = max(worst, took[-1])
+    return worst
+
+
+def phase(phases, name, work):
+    """Do `work` and note when."""
+    began = time.time()
+    work()
+    phases.append((name, began, time.time()))
+
+
+def measure(settings, parameters, runs, last):
+    """Apply the chain and the plain DDL beside a writer; return the chain's slowest write."""
+    scripts = ScriptDirectory.from_config(migrate.config())
+    revisions = sorted(s.revision for s in scripts.walk_revisions() if "0001" < s.revision <= last)
+    phases = []
+    with writing(parameters, runs) as times:
+        time.sleep(1)
+        phase(phases, "nothing beside the writer", lambda: time.sleep(IDLE_S))
+        for revision in revisions:
+            config = migrate.config(settings, SKIP)
+            phase(
+                phases, f"revision {revision}", lambda r=revision, c=config: command.upgrade(c, r)
+            )
+        with psycopg.connect(**parameters, autocommit=True) as connection:
+            connection.execute(
+                "ALTER TABLE walkforward_runs"
+                " DROP CONSTRAINT uq_walkforward_runs_dataset_id_prediction_measurement"
+            )
+            for name, statement in PLAIN.items():
+                phase(phases, name, lambda s=statement: connection.execute(s))
+        phase(phases, "nothing again", lambda: time.sleep(IDLE_S))
+    return report(phases, times)
+
+
+def main():
+    """Exit 1 when a revision stalled the writer for longer than the target."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    last = sys.argv[2] if len(sys.argv) > 2 else migrate.head()
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        with LocalPostgres(Path(name) / "pg", binaries=postgres_binaries(), fsync=False) as server:
+            parameters = {
+                "host": server.host,
+                "port": str(server.port),
+                "dbname": "postgres",
+                "user": server.user,
+                "password": server.password,
+            }
+            settings = Settings(PostgresSettings(parameters), QuestDBSettings("http://127.0.0.1:1"))
+            command.upgrade(migrate.config(settings, SKIP), "0001")
+            began = time.time()
+            with psycopg.connect(**parameters, autocommit=True) as connection:
+                connection.execute(FILL.format(runs=runs, datasets=DATASETS, folds=FOLDS))
+            print(f"{runs:,} runs, {runs * FOLDS:,} folds, made in {time.time() - began:.0f} s")
+            worst = measure(settings, parameters, runs, last)
+    print(f"slowest write beside the chain: {worst:.0f} ms (target {TARGET_MS})")
+    return worst > TARGET_MS
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+-- The trigger writes the text; any update of a row without one makes it do so.
+UPDATE walkforward_runs SET serialized_config = NULL
+ WHERE serialized_config IS NULL AND /* page */ true;

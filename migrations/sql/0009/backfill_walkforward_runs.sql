@@ -1,0 +1,4 @@
+UPDATE walkforward_runs SET status = status
+ WHERE (prediction_measurement = '' OR status = ''
+        OR greatest(started_at, completed_at, created_at) >= '5138-11-16 09:46:40+00')
+   AND /* page */ true;

@@ -1,0 +1,214 @@
+"""Record every applied step in `stage1_migration_history`, in the step's own transaction."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import platform
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, insert, inspect, select, text
+from sqlalchemy.schema import CreateTable
+
+from stage1_schema.alembic_plugin.verbatim import Verbatim
+
+if TYPE_CHECKING:
+    from alembic.runtime.migration import MigrationContext, MigrationInfo
+    from alembic.script import Script, ScriptDirectory
+    from sqlalchemy import Connection
+
+    from stage1_schema.settings import Roles
+
+TABLE = "stage1_migration_history"
+
+_GRANT = """
+DO $$
+DECLARE
+    app text := coalesce(nullif(current_setting('stage1.app_role', true), ''), 'stage1_app');
+    readonly text := coalesce(
+        nullif(current_setting('stage1.readonly_role', true), ''), 'stage1_readonly');
+    name text;
+BEGIN
+    FOR name IN SELECT rolname FROM pg_roles
+                 WHERE rolname IN (app, readonly) AND rolname <> current_user LOOP
+        -- Default privileges may have given more: only the owner writes history.
+        IF has_table_privilege(name, 'public.stage1_migration_history', 'INSERT, UPDATE') THEN
+            EXECUTE format('REVOKE ALL ON public.stage1_migration_history FROM %I', name);
+        END IF;
+        IF NOT has_table_privilege(name, 'public.stage1_migration_history', 'SELECT') THEN
+            EXECUTE format('GRANT SELECT ON public.stage1_migration_history TO %I', name);
+        END IF;
+    END LOOP;
+END $$
+"""
+
+
+@dataclass
+class Journal:
+    """What the step that is running has done so far; `questdb` are its statements."""
+
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    questdb: list[str] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Start the next step."""
+        self.started = datetime.now(UTC)
+        self.questdb.clear()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One applied step. Times are UTC."""
+
+    revision: str
+    direction: str
+    file_sha256: str | None
+    started_at: datetime
+    duration_ms: int
+    db_user: str
+    os_user: str | None
+    host: str | None
+    application_version: str | None
+    questdb: list[str]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """An applied revision whose file, or frozen SQL, is no longer what was applied."""
+
+    revision: str
+    applied_sha256: str
+    file_sha256: str
+
+    def __str__(self) -> str:
+        return (
+            f"revision {self.revision} changed after it was applied:"
+            f" {self.applied_sha256[:12]} ran here, the file is {self.file_sha256[:12]} now"
+        )
+
+
+def on_version_apply(
+    ctx: MigrationContext, step: MigrationInfo, heads: object, run_args: object
+) -> None:
+    """Record `step`; Alembic calls it inside the step's transaction."""
+    del heads, run_args
+    journal: Journal | None = ctx.opts.get("journal")
+    if ctx.as_sql or ctx.connection is None or journal is None:
+        return
+    for revision, script in _revisions(ctx, step):
+        _write(
+            ctx.connection,
+            journal,
+            revision=revision,
+            direction=_direction(step),
+            file_sha256=script and file_hash(script, ctx.opts["script"]),
+        )
+
+
+def note(connection: Connection, direction: str, revision: str) -> None:
+    """Record something that is no step of Alembic, such as a reset, where history is kept."""
+    if inspect(connection).has_table(TABLE, schema="public"):
+        _write(connection, Journal(), revision=revision, direction=direction)
+
+
+def create(connection: Connection, roles: Roles | None = None) -> None:
+    """Create the table where it is missing; the application's roles may read it."""
+    from stage1_schema.models.history import MIGRATION_HISTORY  # noqa: PLC0415 - only for a step
+
+    if roles is not None:
+        connection.execute(
+            text(
+                "SELECT set_config('stage1.app_role', :app, false),"
+                " set_config('stage1.readonly_role', :readonly, false)"
+            ),
+            {"app": roles.app, "readonly": roles.readonly},
+        )
+    connection.execute(CreateTable(MIGRATION_HISTORY, if_not_exists=True))
+    connection.execute(Verbatim(_GRANT))
+
+
+def read(connection: Connection) -> tuple[Entry, ...]:
+    """Return every step that was applied, oldest first; empty where nothing was recorded."""
+    from stage1_schema.models.history import MIGRATION_HISTORY  # noqa: PLC0415
+
+    if not inspect(connection).has_table(TABLE, schema="public"):
+        return ()
+    columns = [c for c in MIGRATION_HISTORY.c if c.name != "id"]
+    rows = connection.execute(select(*columns).order_by(MIGRATION_HISTORY.c.id))
+    return tuple(Entry(**row) for row in rows.mappings())
+
+
+def changed_revisions(connection: Connection, scripts: ScriptDirectory) -> tuple[Changed, ...]:
+    """Return the applied revisions whose file has changed since; empty where none is recorded."""
+    applied: dict[str, str] = {}
+    for entry in read(connection):
+        applied.pop(entry.revision, None)
+        if entry.direction == "upgrade" and entry.file_sha256:
+            applied[entry.revision] = entry.file_sha256
+        elif entry.direction == "reset":
+            applied.clear()
+    now = {
+        script.revision: file_hash(script, scripts)
+        for script in scripts.walk_revisions()
+        if script.revision in applied
+    }
+    return tuple(
+        Changed(revision, applied[revision], now[revision])
+        for revision in sorted(now)
+        if now[revision] != applied[revision]
+    )
+
+
+def file_hash(script: Script, scripts: ScriptDirectory) -> str:
+    """Return the sha256 over a revision's file and the frozen bodies of its number."""
+    frozen = sorted((Path(scripts.dir) / "sql" / script.revision).glob("*.sql"))
+    digest = hashlib.sha256()
+    for path in (Path(script.path), *frozen):
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _revisions(ctx: MigrationContext, step: MigrationInfo) -> list[tuple[str, Script | None]]:
+    scripts: ScriptDirectory = ctx.opts["script"]
+    if step.is_stamp:
+        targets = step.destination_revision_ids or ("base",)
+        return [(each, None if each == "base" else scripts.get_revision(each)) for each in targets]
+    return [(each, scripts.get_revision(each)) for each in step.up_revision_ids]
+
+
+def _direction(step: MigrationInfo) -> str:
+    if step.is_stamp:
+        return "stamp"
+    return "upgrade" if step.is_upgrade else "downgrade"
+
+
+def _write(connection: Connection, journal: Journal, **values: Any) -> None:  # noqa: ANN401
+    from stage1_schema.models.history import MIGRATION_HISTORY  # noqa: PLC0415
+
+    create(connection)
+    elapsed = datetime.now(UTC) - journal.started
+    connection.execute(
+        insert(MIGRATION_HISTORY).values(
+            **values,
+            started_at=journal.started,
+            duration_ms=round(elapsed.total_seconds() * 1000),
+            db_user=func.current_user(),
+            os_user=_os_user(),
+            host=f"{platform.node()}:{os.getpid()}",
+            application_version=version("stage1-schema"),
+            questdb=list(journal.questdb),
+        )
+    )
+
+
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except OSError:  # a container's user id without a name
+        return str(os.getuid())

@@ -1,0 +1,272 @@
+"""What an upgrade would do to both stores, before anything runs; and carrying out what was shown.
+
+The statements are those of `alembic upgrade head --sql`. A plan is a value: it can be read, kept as
+JSON, and refused by hazard. It holds a fingerprint of both stores, taken again under the upgrade
+lock: what was shown is what runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alembic import command
+from alembic.script import ScriptDirectory
+from pglast import split
+from sqlalchemy import text
+
+from stage1_schema.alembic_plugin import standing
+from stage1_schema.connect import engine, plain_errors
+from stage1_schema.errors import Stage1Error
+from stage1_schema.ops import fingerprint, migrate, squawk
+from stage1_schema.ops.statements import Hazard, effect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from alembic.script import Script
+    from sqlalchemy import Connection
+
+    from stage1_schema.settings import Settings
+
+SMALL_ROWS = 10_000
+"""Up to so many rows, what blocks or rewrites a table is over in an instant, and no hazard."""
+_INSTANT = {Hazard.BLOCKS_WRITES, Hazard.BLOCKS_READS, Hazard.REWRITES_TABLE}
+_QUESTDB = "-- QuestDB: "
+_RUNNING = "-- Running "
+_NOT_SHOWN = {"transaction", "SET"}
+_QUESTDB_HAZARDS = (
+    (
+        re.compile(r"^\s*(DROP TABLE|TRUNCATE|ALTER TABLE \S+ DROP)\b", re.IGNORECASE),
+        "deletes data",
+    ),
+    (re.compile(r"\bSET TTL\b", re.IGNORECASE), "deletes data"),
+    (re.compile(r"\bALTER COLUMN \S+ TYPE\b", re.IGNORECASE), "rewrites table"),
+)
+
+
+class PlanRefusedError(Stage1Error):
+    """The plan was not carried out."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement for PostgreSQL; `rows` is the estimate for the largest table it locks."""
+
+    sql: str
+    kind: str
+    tables: tuple[str, ...] = ()
+    lock: str | None = None
+    rows: int = 0
+    hazards: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RevisionPlan:
+    """What one revision would do. `lint` are squawk's findings."""
+
+    revision: str
+    title: str
+    postgres: tuple[Statement, ...]
+    questdb: tuple[str, ...]
+    hazards: tuple[str, ...]
+    lint: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The pending revisions, and what the stores were when they were looked at."""
+
+    postgres_where: str
+    questdb_where: str
+    revision: str | None
+    head: str
+    revisions: tuple[RevisionPlan, ...]
+    fingerprint: str
+    squawk: bool
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """True when nothing is pending."""
+        return not self.revisions
+
+    @property
+    def hazards(self) -> tuple[str, ...]:
+        """The names of all hazards, each once."""
+        return tuple(dict.fromkeys(h for each in self.revisions for h in each.hazards))
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data for `--json`."""
+        return {**asdict(self), "hazards": self.hazards}
+
+
+def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
+    """Return the plan for head; changes nothing. `arguments` are what `-x` says.
+
+    Raises Stage1Error when a store cannot be read.
+    """
+    questdb = None if "questdb=skip" in arguments else settings.questdb
+    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+        revision = migrate.revision(connection)
+        rows = _rows(connection)
+        legacy = standing.look(connection).rows if revision is None else 0
+        version = connection.execute(text("SHOW server_version")).scalar_one().split(".")[0]
+        taken = fingerprint.take(connection, questdb)
+    head = migrate.head()
+    revisions: tuple[RevisionPlan, ...] = ()
+    if revision != head:
+        drops = legacy and any(each.startswith("legacy=drop") for each in arguments)
+        revisions = tuple(_revisions(_script(settings, revision), rows, version, drops=bool(drops)))
+    return Plan(
+        postgres_where=settings.postgres.where,
+        questdb_where=settings.questdb.where if questdb else "skipped",
+        revision=revision,
+        head=head,
+        revisions=revisions,
+        fingerprint=taken,
+        squawk=squawk.program() is not None,
+        arguments=tuple(arguments),
+    )
+
+
+def carry_out(
+    settings: Settings,
+    plan: Plan,
+    *,
+    allow: Collection[str] = (),
+    expected: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> None:
+    """Carry out `plan`; `expected` is the fingerprint of a plan that was approved before.
+
+    Raises PlanRefusedError for a hazard not in `allow`, and when a store is not what it was when
+    the plan was made; nothing is changed then.
+    """
+    if expected is not None and expected != plan.fingerprint:
+        raise _moved(plan)
+    refused = [hazard for hazard in plan.hazards if hazard not in allow]
+    if refused:
+        allowing = " ".join(f"--allow '{hazard}'" for hazard in refused)
+        where = ", ".join(r.revision for r in plan.revisions if set(refused) & set(r.hazards))
+        raise PlanRefusedError(
+            f"The plan {', '.join(refused)} (revision {where}). Nothing was changed.",
+            next_step=f"if that is meant: stage1 upgrade {allowing}.",
+        )
+    questdb = None if "questdb=skip" in plan.arguments else settings.questdb
+
+    def check(connection: Connection) -> None:
+        if fingerprint.take(connection, questdb) != plan.fingerprint:
+            raise _moved(plan)
+
+    migrate.upgrade(settings, arguments=plan.arguments, progress=progress, under_lock=check)
+
+
+def _moved(plan: Plan) -> PlanRefusedError:
+    return PlanRefusedError(
+        "A store is not what it was when the plan was made. Nothing was changed.",
+        next_step=f"look at the new plan: stage1 plan (this one was {plan.fingerprint[:12]}…).",
+    )
+
+
+def _script(settings: Settings, revision: str | None) -> str:
+    config = migrate.config(settings)
+    config.output_buffer = buffer = io.StringIO()
+    with migrate.one_line_errors():
+        command.upgrade(config, f"{revision}:head" if revision else "head", sql=True)
+    return buffer.getvalue()
+
+
+def _revisions(
+    script: str, rows: Mapping[str, int], version: str, *, drops: bool
+) -> Iterable[RevisionPlan]:
+    scripts = ScriptDirectory.from_config(migrate.config())
+    findings = squawk.lint(script, version)
+    new: set[str] = set()
+    for number, part, first in _parts(script):
+        found = scripts.get_revision(number)
+        statements = tuple(_statements(part, rows, new))
+        questdb = tuple(_questdb(part))
+        hazards = [h for each in statements for h in each.hazards]
+        hazards += [h for sql in questdb for pattern, h in _QUESTDB_HAZARDS if pattern.search(sql)]
+        if not _reversible(found):
+            hazards.append(Hazard.NOT_REVERSIBLE)
+        if drops and found.is_base:
+            hazards.append(Hazard.DELETES_DATA)
+        last = first + part.count("\n")
+        yield RevisionPlan(
+            revision=number,
+            title=found.doc,
+            postgres=statements,
+            questdb=questdb,
+            hazards=tuple(dict.fromkeys(map(str, hazards))),
+            lint=tuple(f"{f.rule}: {f.message}" for f in findings if first <= f.line < last),
+        )
+
+
+def _parts(script: str) -> Iterable[tuple[str, str, int]]:
+    """Return each revision's number, its part of the script, and that part's first line."""
+    line = script.partition(_RUNNING)[0].count("\n") + 1
+    for part in script.split(_RUNNING)[1:]:
+        title, _, body = part.partition("\n")
+        yield title.split()[-1], body, line + 1
+        line += part.count("\n")
+
+
+def _statements(part: str, rows: Mapping[str, int], new: set[str]) -> Iterable[Statement]:
+    for sql in split(part):
+        shown = "\n".join(s for s in sql.splitlines() if not s.startswith("-- QuestDB")).strip()
+        if not shown:
+            continue
+        found = effect(shown)
+        if found.kind in _NOT_SHOWN or found.tables == ("alembic_version",):
+            continue
+        if found.creates:
+            new.add(found.creates)
+        largest = max((rows.get(t, 0) for t in found.tables if t not in new), default=0)
+        stood = any(table not in new for table in found.tables)
+        hazards = tuple(
+            str(h)
+            for h in found.hazards
+            if (largest > SMALL_ROWS if h in _INSTANT else stood or h == Hazard.UNKNOWN)
+        )
+        lock = str(found.lock) if found.lock and stood else None
+        yield Statement(shown, found.kind, found.tables, lock, largest, hazards)
+
+
+def _questdb(part: str) -> Iterable[str]:
+    block: list[str] = []
+    for line in [*part.splitlines(), ""]:
+        if line.startswith(_QUESTDB):
+            block.append(line.removeprefix(_QUESTDB))
+        elif block:
+            yield "\n".join(block)
+            block = []
+
+
+def _rows(connection: Connection) -> dict[str, int]:
+    """Return the estimated rows of each table; for one never analysed, 100 bytes are a row."""
+    query = """
+        SELECT relname, CASE WHEN reltuples >= 0 THEN reltuples::bigint
+                             ELSE pg_relation_size(oid) / 100 END AS rows
+          FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+    """
+    return {row.relname: row.rows for row in connection.execute(text(query))}
+
+
+def _reversible(script: Script) -> bool:
+    """Tell whether the downgrade does something: neither empty nor only raising."""
+    tree = ast.parse(Path(script.path).read_text(encoding="utf-8"))
+    bodies = {n.name: n.body for n in tree.body if isinstance(n, ast.FunctionDef)}
+    empty = (ast.Pass, ast.Raise)
+    up, down = ([s for s in bodies.get(n, ()) if not _is_text(s)] for n in ("upgrade", "downgrade"))
+    does = any(not isinstance(statement, ast.Pass) for statement in up)
+    return not does or (bool(down) and not all(isinstance(statement, empty) for statement in down))
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

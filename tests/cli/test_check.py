@@ -1,0 +1,24 @@
+"""`stage1 check` names what differs in either store."""
+
+import json
+
+from questdb_ddl import render
+from stage1_schema.connect import connect
+from stage1_schema.ops import drift, migrate
+
+
+def test_both_stores_are_compared(both, questdb):
+    migrate.upgrade(both)
+    assert drift.check(both).different == ()
+    with connect(both.postgres, autocommit=True) as connection:
+        connection.execute("GRANT DELETE ON datasets TO stage1_app")
+    questdb.execute(render.set_ttl("indicator_bars", 24))
+    questdb.wait_for("indicator_bars")
+    found = drift.check(both)
+    assert [str(each) for each in found.different] == [
+        "right DELETE on TABLE datasets to app: there, not declared",
+        "QuestDB table indicator_bars: TTL: declared none, live 24 MONTHS",
+    ]
+    data = json.loads(json.dumps(found.to_data()))
+    assert data["equal"] is False
+    assert {"what": "view dataset_catalog", "difference": None, "skipped": None} in data["postgres"]
