@@ -2,9 +2,11 @@
 
 Three shapes of these tables are in the field, none of them complete, and CREATE TABLE IF NOT EXISTS
 over another shape silently changes nothing. What stood is therefore dropped where it is empty;
-where it holds rows nothing changes until `-x legacy=` says what becomes of them.
+where it holds rows nothing changes until `-x legacy=` says what becomes of them
+(docs/taking-over.md).
 
 The way back drops the tables where they are empty; rows go to a schema `stage1_retired_<date>`.
+`-x legacy=import:stage1_retired_<date>` brings them back.
 
 Locks: ACCESS EXCLUSIVE on the tables that stood, until commit.
 Revision ID: 0001
@@ -20,7 +22,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    op.take_over_legacy()
+    moved = op.take_over_legacy()
     op.create_table(
         "datasets",
         sa.Column("dataset_id", sa.Uuid(), nullable=False),
@@ -260,6 +262,13 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("trade_id", name=op.f("pk_simulation_trades")),
+    )
+    op.import_legacy(
+        moved,
+        functions="0001/import_functions.sql",
+        placeholders="0001/import_placeholders.sql",
+        slugs="0001/import_slugs.sql",
+        missing="0001/import_missing.sql",
     )
 
 

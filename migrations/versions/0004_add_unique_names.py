@@ -20,6 +20,8 @@ SIMULATION_NAME = "uq_simulation_runs_run_id_questdb_namespace"
 
 
 def upgrade() -> None:
+    op.refuse_duplicates("walkforward_runs", ["dataset_id", "prediction_measurement"])
+    op.refuse_duplicates("simulation_runs", ["run_id", "questdb_namespace"])
     op.create_unique_online(RUN_NAME, "walkforward_runs", ["dataset_id", "prediction_measurement"])
     op.create_unique_online(SIMULATION_NAME, "simulation_runs", ["run_id", "questdb_namespace"])
 

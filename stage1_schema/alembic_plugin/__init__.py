@@ -19,4 +19,5 @@ def setup(plugin: Plugin) -> None:  # noqa: ARG001 - Alembic's signature
         online,
         questdb_ops,
         sql_ops,
+        unique_names,
     )

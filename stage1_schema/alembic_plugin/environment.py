@@ -15,7 +15,7 @@ from alembic.util import CommandError
 from sqlalchemy import text
 
 from stage1_schema import settings as stage1_settings
-from stage1_schema.alembic_plugin import history, limits, standing
+from stage1_schema.alembic_plugin import history, legacy_late, limits, ownership, standing
 from stage1_schema.alembic_plugin.history import Journal
 from stage1_schema.alembic_plugin.questdb_ops import QuestDBTarget
 from stage1_schema.alembic_plugin.runner import Runner
@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("alembic.runtime.migration")
 
-# What `alembic -x name=value` may say; `<…>` stands for any text.
+# What `alembic -x name=value` may say; `<…>` stands for any text. A bare `drop` is refused where
+# rows stand, with the name that it wants.
 ARGUMENTS = {
     "questdb": ("skip",),
-    "legacy": ("archive", "drop"),
+    "legacy": ("import", "import:<schema>", "archive", "drop:<database>", "drop"),
     "lock_timeout": ("<seconds>",),
 }
 
@@ -78,7 +79,7 @@ def run(context: EnvironmentContext) -> None:
         arguments = _arguments(context)
         bounds = limits.load(stage1_settings.given(), wait=arguments.get("lock_timeout"))
         if context.is_offline_mode():
-            _offline(context, bounds)
+            _offline(context, bounds, arguments)
             return
         given = context.config.attributes
         settings = given.get("settings") or stage1_settings.load()
@@ -91,7 +92,12 @@ def run(context: EnvironmentContext) -> None:
                 _online(context, connection, settings, arguments, bounds, nested=False)
 
 
-def _offline(context: EnvironmentContext, bounds: Limits) -> None:
+def _offline(context: EnvironmentContext, bounds: Limits, arguments: dict[str, str]) -> None:
+    if "legacy" in arguments:
+        raise Stage1Error(
+            "A script cannot take a database over: -x legacy and --sql exclude each other.",
+            next_step="run alembic upgrade head against the database.",
+        )
     context.configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},  # else `%` comes out doubled
@@ -123,6 +129,8 @@ def _online(
         settings.questdb, skip=arguments.get("questdb") == "skip", told=journal.questdb.append
     )
     _set_session(connection, settings, bounds)
+    if "connection" not in context.config.attributes:
+        ownership.act_as_owner(connection, settings.roles.owner)
     # Alembic would take an open transaction for its caller's, and never commit.
     if not nested:
         connection.commit()
@@ -137,7 +145,7 @@ def _online(
         transaction_per_migration=True,
         **COMPARISON,
         process_revision_directives=_number,
-        on_version_apply=(history.on_version_apply,),  # type: ignore[arg-type]  # or several
+        on_version_apply=(legacy_late.on_version_apply, history.on_version_apply),  # type: ignore[arg-type]
     )
     _tell_changed(context.get_context(), connection, nested=nested)
     under_lock = context.config.attributes.get("under_lock")
@@ -146,7 +154,7 @@ def _online(
         limits=bounds,
         journal=journal,
         connect=lambda: _beside(connection),
-        before_lock=lambda steps: _before_first(steps, questdb),
+        before_lock=lambda steps: _before_first(steps, questdb, arguments.get("legacy")),
         under_lock=under_lock and (lambda: under_lock(connection)),
         nested=nested,
     )
@@ -166,10 +174,12 @@ def _tell_changed(migration: MigrationContext, connection: Connection, *, nested
             connection.rollback()
 
 
-def _before_first(steps: list[MigrationStep], questdb: QuestDBTarget) -> None:
+def _before_first(steps: list[MigrationStep], questdb: QuestDBTarget, legacy: str | None) -> None:
     """Ask for QuestDB before a run's first step, and only if there is a step to run."""
     if any(isinstance(step, RevisionStep) for step in steps):
         questdb.require()
+        if legacy and not any(map(_is_reset, steps)):
+            log.warning("-x legacy= does nothing here: the database is past revision 0001")
 
 
 def _set_session(connection: Connection, settings: Settings, bounds: Limits) -> None:
@@ -227,6 +237,11 @@ class _Declared:
         from stage1_schema.models import Base  # noqa: PLC0415 - slow to import
 
         return Base.metadata
+
+
+def _is_reset(step: object) -> bool:
+    """Tell whether a step is the one that `-x legacy=` speaks to."""
+    return isinstance(step, RevisionStep) and step.is_upgrade and step.revision.is_base
 
 
 def _role_settings(app: str, readonly: str) -> str:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
+
+from stage1_schema.alembic_plugin import legacy_shapes, standing_sql
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,76 +32,8 @@ TABLES = (
     "stage1_jobs",
     "jobs",
 )
-VIEWS = ("indicator_datasets", "dataset_hierarchy", "dataset_catalog")
-FUNCTIONS = (
-    "upsert_stage1_dataset",
-    "ensure_dataset_placeholder",
-    "ensure_run_placeholder",
-    "update_updated_at_column",
-)
-
-_RELATIONS = text("""
-SELECT c.oid, c.relname AS name, c.relkind::text AS kind
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = 'public'
-   AND ((c.relkind IN ('r', 'p') AND c.relname = ANY(:tables))
-     OR (c.relkind IN ('v', 'm') AND c.relname = ANY(:views)))
- ORDER BY array_position(CAST(:tables AS text[]), c.relname::text), c.relname
-""")
-
-_FUNCTIONS = text(r"""
-SELECT p.oid, p.oid::regprocedure::text AS signature
-  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
- WHERE n.nspname = 'public' AND p.prokind = 'f'
-   AND (p.proname = ANY(:functions) OR p.proname LIKE 'fn\_list\_%' OR p.proname LIKE 'stage1\_%')
-   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
-   -- A trigger function that foreign tables use as well stays where it is.
-   AND NOT EXISTS (SELECT FROM pg_trigger t
-                    WHERE t.tgfoid = p.oid AND NOT t.tgisinternal AND t.tgrelid <> ALL(:relations))
- ORDER BY 2
-""")
-
-_DEPENDENTS = text("""
-WITH RECURSIVE ours AS (
-    SELECT unnest(CAST(:relations AS oid[])) AS oid
-), reached AS (
-    SELECT oid, false AS is_foreign, NULL::text COLLATE "C" AS what FROM ours
-    UNION
-    SELECT found.oid, true, found.what COLLATE "C"
-      FROM reached r
-     CROSS JOIN LATERAL (
-        SELECT v.oid, CASE v.relkind WHEN 'm' THEN 'materialized view ' ELSE 'view ' END
-                      || v.oid::regclass::text AS what
-          FROM pg_depend d
-          JOIN pg_rewrite w ON w.oid = d.objid AND d.classid = 'pg_rewrite'::regclass
-          JOIN pg_class v ON v.oid = w.ev_class
-         WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = r.oid AND v.oid <> r.oid
-         UNION
-        SELECT f.conrelid, 'foreign key ' || f.conname || ' of table ' || f.conrelid::regclass::text
-          FROM pg_constraint f WHERE f.contype = 'f' AND f.confrelid = r.oid AND NOT r.is_foreign
-         UNION
-        SELECT p.oid, 'function ' || p.oid::regprocedure::text
-          FROM pg_depend d
-          JOIN pg_proc p ON p.oid = d.objid AND d.classid = 'pg_proc'::regclass
-          LEFT JOIN pg_type t ON t.typrelid = r.oid
-         WHERE d.deptype = 'n'
-           AND (d.refobjid IN (t.oid, t.typarray) OR
-                (d.refclassid = 'pg_class'::regclass AND d.refobjid = r.oid))
-     ) found
-     WHERE found.oid NOT IN (SELECT oid FROM ours) AND found.oid <> ALL(:functions)
-)
-SELECT DISTINCT what FROM reached WHERE is_foreign ORDER BY what
-""")
-
-_MENTIONS = text("""
-SELECT 'function ' || p.oid::regprocedure::text
-  FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
- WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg_temp%'
-   AND n.nspname NOT LIKE 'stage1\\_%' AND p.oid <> ALL(:functions)
-   AND p.prosrc ~ :pattern
-   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
- ORDER BY 1
-""")
+VIEWS = (*TABLES[:-1], "dataset_hierarchy", "dataset_catalog")
+LEGACY_FUNCTIONS = ("upsert_stage1_dataset", "update_updated_at_column")
 
 
 @dataclass(frozen=True)
@@ -114,18 +49,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Standing:
-    """Everything of Stage1 that stands in `public`.
+    """Everything of Stage1 that stands in one schema.
 
     `dependents` are objects of other software that a DROP would take along; `mentions` are
-    functions of other software whose text names a table.
+    functions of other software whose text names a table; `strangers` are tables that have a name
+    of ours and not the key that goes with it.
     """
 
+    shape: str
     tables: tuple[Table, ...]
     views: tuple[str, ...]
     materialized: tuple[str, ...]
     functions: tuple[str, ...]
     dependents: tuple[str, ...]
     mentions: tuple[str, ...]
+    strangers: tuple[str, ...]
 
     @property
     def rows(self) -> int:
@@ -137,27 +75,60 @@ class Standing:
         """The names of the tables, children first."""
         return tuple(table.name for table in self.tables)
 
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Views and functions, as words for a log."""
+        return (
+            *(f"view {name}" for name in self.views),
+            *(f"materialized view {name}" for name in self.materialized),
+            *(f"function {signature}" for signature in self.functions),
+        )
 
-def look(connection: Connection, *, lock: bool = False) -> Standing:
-    """Return what stands. With `lock`, nobody can write to it until the transaction ends."""
-    relations = connection.execute(_RELATIONS, {"tables": list(TABLES), "views": list(VIEWS)}).all()
+
+def look(
+    connection: Connection,
+    *,
+    lock: bool = False,
+    schema: str = "public",
+    only: Sequence[str] = TABLES,
+) -> Standing:
+    """Return what stands. With `lock`, nobody can write to it until the transaction ends.
+
+    `only` narrows it to those tables and what hangs on them. Rows that row-level security hides
+    are an error rather than a wrong count.
+    """
+    connection.execute(text("SET LOCAL row_security = off"))
+    views = VIEWS if only is TABLES else ()
+    relations = connection.execute(
+        standing_sql.RELATIONS, {"schema": schema, "tables": list(only), "views": list(views)}
+    ).all()
+    columns = _columns(connection, schema)
+    relations = [row for row in relations if row.kind in "vm" or _is_ours(row.name, columns)]
     tables = [row.name for row in relations if row.kind in "rp"]
     if lock and tables:
-        names = ", ".join(f'public."{name}"' for name in tables)
+        names = ", ".join(f'"{schema}"."{name}"' for name in tables)
         connection.execute(text(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
     oids = [row.oid for row in relations]
+    named = list(_function_names())
+    pattern = rf"\m({'|'.join(tables)})\M" if tables else "$."
     functions = connection.execute(
-        _FUNCTIONS, {"functions": list(FUNCTIONS), "relations": oids}
+        standing_sql.FUNCTIONS,
+        {"schema": schema, "names": named, "relations": oids, "pattern": pattern},
     ).all()
-    of_ours = {"functions": [row.oid for row in functions]}
-    mentioned = rf"\m({'|'.join(tables)})\M" if tables else "$."
+    found = {"functions": [row.oid for row in functions], "relations": oids}
+    dependents = connection.execute(standing_sql.DEPENDENTS, found | {"names": named}).scalars()
+    mentions = connection.execute(
+        standing_sql.MENTIONS, {"functions": found["functions"], "pattern": pattern}
+    ).scalars()
     return Standing(
-        tables=tuple(Table(name, _count(connection, name)) for name in tables),
+        shape=legacy_shapes.recognise({name: columns[name] for name in tables}),
+        tables=tuple(Table(name, _count(connection, schema, name)) for name in tables),
         views=tuple(row.name for row in relations if row.kind == "v"),
         materialized=tuple(row.name for row in relations if row.kind == "m"),
         functions=tuple(row.signature for row in functions),
-        dependents=tuple(connection.execute(_DEPENDENTS, of_ours | {"relations": oids}).scalars()),
-        mentions=tuple(connection.execute(_MENTIONS, of_ours | {"pattern": mentioned}).scalars()),
+        dependents=tuple(dependents),
+        mentions=tuple(mentions),
+        strangers=tuple(n for n in tables if not legacy_shapes.has_key(n, columns[n])),
     )
 
 
@@ -170,22 +141,23 @@ def drop(connection: Connection, standing: Standing) -> None:
     for kind, names in (
         ("VIEW", standing.views),
         ("MATERIALIZED VIEW", standing.materialized),
+        ("FUNCTION", standing.functions),
         ("TABLE", standing.names),
     ):
         for name in names:
-            connection.execute(text(f'DROP {kind} IF EXISTS public."{name}" CASCADE'))
-    for signature in standing.functions:
-        connection.execute(text(f"DROP FUNCTION IF EXISTS {signature} CASCADE"))
+            target = name if kind == "FUNCTION" else f'public."{name}"'
+            connection.execute(text(f"DROP {kind} IF EXISTS {target} CASCADE"))
 
 
 def move(connection: Connection, standing: Standing, prefix: str) -> str:
     """Move everything into a new schema `<prefix>_<date>` and return the schema's name.
 
-    Objects of other software go on working: they follow their tables by object id.
+    Objects of other software go on working: they follow their tables by object id. Whoever had a
+    right on a table, or owns it, may use the new schema; else the grants would be worth nothing.
     """
     schema = _free_schema(connection, prefix)
     connection.execute(text(f'CREATE SCHEMA "{schema}"'))
-    # Functions first: a function that returns a table's rows follows the table by itself.
+    # Functions first: their signatures may name a table where it stands now.
     for signature in standing.functions:
         connection.execute(text(f'ALTER FUNCTION {signature} SET SCHEMA "{schema}"'))
     for kind, names in (
@@ -195,6 +167,8 @@ def move(connection: Connection, standing: Standing, prefix: str) -> str:
     ):
         for name in names:
             connection.execute(text(f'ALTER {kind} public."{name}" SET SCHEMA "{schema}"'))
+    for role in connection.execute(standing_sql.GRANTEES, {"schema": schema}).scalars():
+        connection.execute(text(f'GRANT USAGE ON SCHEMA "{schema}" TO {role}'))
     return schema
 
 
@@ -203,8 +177,27 @@ def listing(items: Sequence[object]) -> str:
     return ", ".join(map(str, items))
 
 
-def _count(connection: Connection, name: str) -> int:
-    return int(connection.execute(text(f'SELECT count(*) FROM public."{name}"')).scalar_one())
+def _is_ours(name: str, columns: dict[str, frozenset[str]]) -> bool:
+    """Tell a table of ours from one that shares a common name and is not in our way."""
+    return name != "jobs" or legacy_shapes.has_key(name, columns[name])
+
+
+def _columns(connection: Connection, schema: str) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for row in connection.execute(standing_sql.COLUMNS, {"schema": schema, "tables": list(TABLES)}):
+        found.setdefault(row.table_name, set()).add(row.name)
+    return {name: frozenset(found.get(name, ())) for name in TABLES}
+
+
+def _function_names() -> tuple[str, ...]:
+    """Return the names of our functions: the field's, and those that this project declares."""
+    declared = files("stage1_schema").joinpath("sql", "functions").iterdir()
+    stems = sorted(entry.name.removesuffix(".sql") for entry in declared)
+    return (*LEGACY_FUNCTIONS, *stems)
+
+
+def _count(connection: Connection, schema: str, name: str) -> int:
+    return int(connection.execute(text(f'SELECT count(*) FROM "{schema}"."{name}"')).scalar_one())
 
 
 def _free_schema(connection: Connection, prefix: str) -> str:

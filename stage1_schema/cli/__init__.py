@@ -13,8 +13,8 @@ from stage1_schema import settings
 from stage1_schema.cli import console
 from stage1_schema.errors import Stage1Error
 
-COMMANDS = ("down", "history", "plan", "reset", "status", "up", "upgrade")
-GROUPS = ("questdb",)
+COMMANDS = ("down", "duplicates", "history", "plan", "reset", "status", "up", "upgrade")
+GROUPS = ("dataset", "questdb", "roles")
 
 
 class Stage1:

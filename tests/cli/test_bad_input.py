@@ -100,7 +100,7 @@ def test_nothing_set_and_nothing_local(shell):
 def test_unknown_argument(shell, both):
     ran = shell("alembic", "-x", "questdb=never", "upgrade", "head", settings=both)
     assert ran.code != 0
-    known = "questdb=skip; legacy=archive|drop."
+    known = "questdb=skip; legacy=import|import:<schema>|archive|drop:<database>|drop."
     told = f"FAILED: Unknown argument -x questdb=never. Next: use one of: {known}"
     assert ran.error_lines == [told]
 

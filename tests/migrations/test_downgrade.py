@@ -8,13 +8,13 @@ from stage1_schema.ops import migrate
 from tests.plugins.databases import ROLES, client
 from tests.postgres import clients, rows
 
-TABLES = [
+TABLES = (
     "datasets",
     "walkforward_runs",
     "walkforward_folds",
     "simulation_runs",
     "simulation_trades",
-]
+)
 
 
 def fill(connection):
@@ -91,8 +91,8 @@ def fill_raw(connection):
     """What stood before anything was normalised: year 57,000, a manifest as a JSON string."""
     connection.execute(
         "INSERT INTO datasets (dataset_id, dataset_slug, symbol, ohlcv_first_ts, metadata)"
-        " VALUES (%s, 'x', 'BTCUSDT', to_timestamp(%s), to_jsonb('{\"source\":\"binance\"}'::text))",
-        [rows.DATASET, rows.FIRST * 1000],
+        " VALUES (%s, 'x', 'BTCUSDT', to_timestamp(%s), to_jsonb(%s::text))",
+        [rows.DATASET, rows.FIRST * 1000, '{"source": "binance"}'],
     )
     connection.execute(clients.c_run(rows.RUN_ROW))
     connection.execute(clients.c_fold(rows.FOLD_ROW))

@@ -128,6 +128,14 @@ def declared(server_with_roles):
         yield settings
 
 
+@pytest.fixture
+def administrator(migrated, postgres_server):
+    """Settings of the superuser for the migrated database: who may make roles."""
+    login = {"user": postgres_server.user, "password": postgres_server.password}
+    parameters = {**migrated.postgres.parameters, **login}
+    return replace(migrated, postgres=replace(migrated.postgres, parameters=parameters))
+
+
 def client(settings, role):
     """Return a connection as a client has it: every statement committed, rows as dicts."""
     parameters = as_role(settings, role).postgres.parameters
@@ -138,6 +146,15 @@ def client(settings, role):
 def connection(migrated):
     """A connection of the owner to a database at head."""
     with client(migrated, ROLES.owner) as connection:
+        yield connection
+
+
+@pytest.fixture
+def root(administrator):
+    """The superuser's connection to the same database."""
+    with psycopg.connect(
+        **administrator.postgres.parameters, autocommit=True, row_factory=dict_row
+    ) as connection:
         yield connection
 
 

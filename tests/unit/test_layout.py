@@ -71,6 +71,5 @@ def test_env_is_wiring_only():
 
 def test_every_frozen_file_is_run_by_its_revision():
     for path in sorted((ROOT / "migrations" / "sql").rglob("*.sql")):
-        name = f"{path.parent.name}/{path.name}"
         (revision,) = [r for r in REVISIONS if r.stem.startswith(path.parent.name)]
-        assert path.stem in revision.read_text(), f"{name} is not run by {revision.name}"
+        assert path.stem in revision.read_text(), f"{path} is not run by {revision.name}"

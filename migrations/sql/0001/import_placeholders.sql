@@ -1,0 +1,34 @@
+-- Parents that were never written down. A fold without its run, and a trade or bucket without its
+-- simulation, hang on a run and a dataset of the same id (contract, part 6).
+CREATE TEMP TABLE import_missing_simulations ON COMMIT DROP AS
+SELECT child.simulation_id
+  FROM (SELECT simulation_id FROM pg_temp.import_simulation_trades
+         UNION
+        SELECT simulation_id FROM pg_temp.import_simulation_trade_buckets) child
+ WHERE child.simulation_id IS NOT NULL
+   AND NOT EXISTS (SELECT FROM pg_temp.import_simulation_runs s
+                    WHERE s.simulation_id = child.simulation_id);
+CREATE TEMP TABLE import_missing_runs ON COMMIT DROP AS
+SELECT DISTINCT ON (child.run_id) child.run_id, child.dataset_id
+  FROM (SELECT run_id, dataset_id, 1 AS rank FROM pg_temp.import_simulation_runs
+         UNION ALL
+        SELECT run_id, run_id, 2 FROM pg_temp.import_walkforward_folds
+         UNION ALL
+        SELECT simulation_id, simulation_id, 3 FROM pg_temp.import_missing_simulations) child
+ WHERE child.run_id IS NOT NULL
+   AND NOT EXISTS (SELECT FROM pg_temp.import_walkforward_runs r WHERE r.run_id = child.run_id)
+ ORDER BY child.run_id, child.rank, child.dataset_id;
+CREATE TEMP TABLE import_missing_datasets ON COMMIT DROP AS
+SELECT child.dataset_id
+  FROM (SELECT dataset_id FROM pg_temp.import_walkforward_runs
+         UNION
+        SELECT dataset_id FROM pg_temp.import_simulation_runs
+         UNION
+        SELECT dataset_id FROM pg_temp.import_missing_runs
+         UNION
+        SELECT simulation_id FROM pg_temp.import_missing_simulations) child
+ WHERE child.dataset_id IS NOT NULL
+   AND NOT EXISTS (SELECT FROM pg_temp.import_datasets d WHERE d.dataset_id = child.dataset_id);
+INSERT INTO pg_temp.import_datasets (dataset_id, dataset_slug, is_placeholder)
+SELECT dataset_id, 'placeholder_' || left(dataset_id::text, 8), true
+  FROM pg_temp.import_missing_datasets;
