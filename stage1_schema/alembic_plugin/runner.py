@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from alembic.runtime.migration import RevisionStep
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from stage1_schema.alembic_plugin.upgrade_lock import UpgradeLock
 from stage1_schema.errors import PostgresError
@@ -81,7 +81,8 @@ class Runner:
                     run_migrations()
                 except _StartOver:
                     self._roll_back()
-                except DBAPIError as error:
+                except SQLAlchemyError as error:
+                    self._raise_if_lost(error)
                     self._pause_or_raise(error)
                 else:
                     return
@@ -136,9 +137,19 @@ class Runner:
         if not self._nested and self._migration.connection is not None:
             self._migration.connection.rollback()
 
-    def _pause_or_raise(self, error: DBAPIError) -> None:
-        state = getattr(error.orig, "sqlstate", None)
-        if state == CANCELLED and "statement timeout" in str(error.orig):
+    def _raise_if_lost(self, error: SQLAlchemyError) -> None:
+        """Say plainly that the connection is gone: SQLAlchemy may complain of what came after."""
+        connection = self._migration.connection
+        if connection is not None and connection.invalidated:
+            raise PostgresError(
+                "The connection to PostgreSQL was lost; the step that ran was rolled back there.",
+                next_step="run the same command again, it goes on where it stopped.",
+            ) from error
+
+    def _pause_or_raise(self, error: SQLAlchemyError) -> None:
+        cause = getattr(error, "orig", None)
+        state = getattr(cause, "sqlstate", None)
+        if state == CANCELLED and "statement timeout" in str(cause):
             raise PostgresError(
                 "A statement ran longer than it may, and its transaction was rolled back.",
                 next_step="give it more with STAGE1_DDL_STATEMENT_TIMEOUT_MS (or _INDEX_,"

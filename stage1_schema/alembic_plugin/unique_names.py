@@ -133,8 +133,7 @@ def _refuse(operations: Operations, operation: RefuseDuplicatesOp) -> None:
         operations.execute(Verbatim(_offline_guard(operation.name)))
         return
     connection = operations.get_bind()
-    # Writers wait, so no row that shares a name comes between this look and the constraint.
-    connection.execute(text(f'LOCK TABLE public."{operation.table}" IN SHARE ROW EXCLUSIVE MODE'))
+    # Writers go on: a row that comes after this look stops the index build, which names it too.
     found = groups(connection, operation.name)
     if found:
         shown = "; ".join(map(str, found[:SHOWN]))

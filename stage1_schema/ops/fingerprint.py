@@ -23,7 +23,8 @@ SELECT string_agg(line, E'\\n' ORDER BY line COLLATE "C") FROM (
       FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
       LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
      WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
-       AND c.relkind IN ('r', 'p', 'v', 'm') AND c.relname NOT LIKE 'stage1_migration_history%'
+       AND c.relkind IN ('r', 'p', 'v', 'm')
+       AND c.relname NOT IN ('alembic_version', 'stage1_migration_history')
     UNION ALL
     SELECT concat_ws(' ', 'view', c.relname, pg_get_viewdef(c.oid)) FROM pg_class c
      WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('v', 'm')
@@ -31,11 +32,12 @@ SELECT string_agg(line, E'\\n' ORDER BY line COLLATE "C") FROM (
     SELECT concat_ws(' ', 'constraint', conrelid::regclass, conname, pg_get_constraintdef(oid),
                      convalidated)
       FROM pg_constraint WHERE connamespace = 'public'::regnamespace
-       AND conname NOT LIKE 'stage1_migration_history%'
+       AND conrelid::regclass::text NOT IN ('alembic_version', 'stage1_migration_history')
     UNION ALL
     SELECT concat_ws(' ', 'index', pg_get_indexdef(i.indexrelid), i.indisvalid)
       FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
-     WHERE c.relnamespace = 'public'::regnamespace AND c.relname <> 'stage1_migration_history'
+     WHERE c.relnamespace = 'public'::regnamespace
+       AND c.relname NOT IN ('alembic_version', 'stage1_migration_history')
     UNION ALL
     SELECT concat_ws(' ', 'function', p.oid::regprocedure, md5(pg_get_functiondef(p.oid)))
       FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.prokind IN ('f', 'p')

@@ -148,6 +148,7 @@ def test_connection_lost(server_with_roles, filled, at_head, share):
             )
         told = process.communicate("go on\n")[0]
         assert process.returncode == 1, told
+        assert "was lost" in told or "lock is gone" in told
         whole(settings)
         assert check(settings, at_head) == [1] * len(TABLES)
 
