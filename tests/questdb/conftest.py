@@ -83,3 +83,11 @@ def other(other_server):
 def other_ilp(other):
     headers = urllib3.make_headers(basic_auth=f"{OTHER_USER}:{OTHER_PASSWORD}")
     return lambda table, lines: send_lines(other, table, lines, headers)
+
+
+@pytest.fixture(scope="session")
+def tcp_server(tmp_path_factory):
+    """A QuestDB that takes ILP over TCP too."""
+    settings = {"line.tcp.commit.interval.default": "200"}
+    with LocalQuestDB(tmp_path_factory.mktemp("tcp"), ilp_tcp=True, settings=settings) as server:
+        yield server

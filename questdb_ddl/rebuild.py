@@ -1,0 +1,557 @@
+"""Rebuild a table whose partitioning, timestamp type or deduplication no ALTER can mend.
+
+The old table is copied month by month into a new one, both change names, and what was written
+meanwhile follows before the new one is visible. How far a rebuild came stands in the names alone
+(`Names`), so one that was killed at any point is finished by calling `rebuild` again.
+
+A writer over HTTP may go on all the time. Between the two renames the table does not exist: a
+server that creates tables by itself makes one there, which is merged too; a server that does not
+refuses the writer's request, which has to be sent again.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from questdb_ddl import render
+from questdb_ddl.copying import Copy, Suspects, suspects
+from questdb_ddl.diff import compare
+from questdb_ddl.errors import (
+    DeclarationError,
+    PlanRefused,
+    QueryError,
+    TableSuspended,
+    VerificationFailed,
+)
+from questdb_ddl.introspect import live_tables
+from questdb_ddl.names import MAX_NAME_LENGTH, literal
+from questdb_ddl.spec import Column, Kind
+from questdb_ddl.types import Symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from questdb_ddl.client import Client
+    from questdb_ddl.spec import LiveTable, Table
+
+ROUNDS = 3
+"""How often the copy of a table that is written all the time is gone through before the swap."""
+
+_SETTLE_SECONDS = 0.5
+_GAPS = 9
+_OLD = re.compile(r"_old_\d{8}T\d{6}Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that say how far a rebuild of `table` came.
+
+    `new` alone: the copy is being made. `new` and `old`: the old table has made way. `old` alone:
+    the new table stands under its name, late rows are looked for. `gaps` are tables that a
+    writer created while the name was free. Two underscores in a row are in no slug.
+    """
+
+    table: str
+    fixed: bool = False
+
+    @property
+    def new(self) -> str:
+        """The new table before it takes the name."""
+        return f"{self.table}__new{'_fixed' if self.fixed else ''}"
+
+    @property
+    def old(self) -> str:
+        """The old table before its rows are all known to be in the new one."""
+        return f"{self.table}__old{'_fixed' if self.fixed else ''}"
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """What a writer created in the gap, the oldest first."""
+        return tuple(f"{self.table}__gap{number}" for number in range(1, _GAPS + 1))
+
+    def kept(self, now: datetime) -> str:
+        """Return `<table>_old_<YYYYMMDDTHHMMSSZ>`, the old table's name for good."""
+        return f"{self.table}_old_{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildPlan:
+    """What a rebuild would do: `rows` in the old table, `keys` that the new one will hold.
+
+    `reasons` say what differs (empty: nothing to do), `refusals` why it is not done, `target` is
+    the new table with the columns that writers added. `under_way` tells an unfinished rebuild.
+    """
+
+    table: str
+    target: Table | None
+    rows: int
+    keys: int
+    disk_bytes: int
+    suspects: Suspects
+    reasons: tuple[str, ...]
+    refusals: tuple[str, ...]
+    under_way: bool = False
+    fix_timestamps: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.reasons and not self.under_way
+
+    def __str__(self) -> str:
+        if self.under_way:
+            return f"{self.table}: a rebuild is under way and will be finished"
+        lines = [f"{self.table}: {reason}" for reason in self.reasons]
+        lines.append(f"-- {self.rows:,} rows, {self.disk_bytes / 2**20:,.0f} MiB on disk")
+        if double := self.rows - self.keys:
+            lines.append(
+                f"-- {double:,} rows repeat the keys of another row: the new table holds the last "
+                f"one of each, {self.keys:,} rows"
+            )
+        if str(self.suspects):
+            moves = self.fix_timestamps and self.suspects.movable
+            lines.append(f"-- {self.suspects}: " + ("moved" if moves else "left where they are"))
+        lines += [f"-- refused: {refusal}" for refusal in self.refusals]
+        if self.empty:
+            lines.append("-- nothing to do")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild did. `kept_as` is the old table's name now, None where nothing was done."""
+
+    table: str
+    kept_as: str | None = None
+    rows: int = 0
+    moved: int = 0
+    late: int = 0
+
+
+def plan_rebuild(
+    client: Client,
+    declared: Table,
+    *,
+    fix_timestamps: bool = False,
+    tcp_writers_stopped: bool = False,
+) -> RebuildPlan:
+    """Return what `rebuild` would do to the table called like `declared`; changes nothing.
+
+    It reads every row once, for duplicates and for times in a wrong unit.
+    """
+    names, stands = _state(client, declared.name)
+    live = stands.get(declared.name.lower())
+    if _under_way(names, stands):
+        return RebuildPlan(
+            declared.name, None, 0, 0, 0, Suspects(), (), (), under_way=True,
+            fix_timestamps=names.fixed,
+        )  # fmt: skip
+    if live is None:
+        raise DeclarationError(f"There is no table {declared.name} to rebuild.")
+    reasons, refusals = [], list(_refusals(client, declared, live, tcp=tcp_writers_stopped))
+    found = Suspects()
+    target = None
+    rows = keys = 0
+    if not refusals or live.designated_timestamp:
+        found = suspects(client, live)
+        target = target_for(declared, live)
+        copy = Copy(client, live, target)
+        rows, keys = copy.distinct_keys()
+        refusals += copy.lossy()
+        if fix_timestamps:
+            refusals += _unfixable(live, found)
+    comparison = compare(target or declared, live)
+    reasons += [str(difference) for difference in comparison.differences]
+    if rows > keys:
+        reasons.append(f"{rows - keys:,} rows repeat the keys of another row")
+    if fix_timestamps and found.movable:
+        reasons.append(f"{found.movable:,} rows stand at a time in a wrong unit")
+    sizes = client.query(
+        f"select sum(diskSize) size from table_partitions({literal(live.name)})"
+    )
+    return RebuildPlan(
+        live.name, target, rows, keys, (sizes[0]["size"] or 0) if sizes else 0, found,
+        tuple(reasons), tuple(refusals), fix_timestamps=fix_timestamps,
+    )  # fmt: skip
+
+
+def target_for(declared: Table, live: LiveTable) -> Table:
+    """Return the declaration of the new table: declared, and what writers and operators added.
+
+    Columns that only the live table has stay, whether or not the declaration is extensible. A
+    symbol keeps its capacity where that is larger, and its index.
+    """
+    columns = []
+    for column in declared.columns:
+        found = live.column(column.name)
+        kind = column.type
+        if isinstance(kind, Symbol) and found is not None and isinstance(found.type, Symbol):
+            kind = replace(
+                kind,
+                capacity=max(kind.capacity or 0, found.type.capacity or 0) or None,
+                index=kind.index or found.type.index,
+                index_capacity=kind.index_capacity or found.type.index_capacity,
+            )
+        columns.append(Column(column.name, kind))
+    stamp = (live.designated_timestamp or "").lower()
+    columns += [
+        Column(extra.name, extra.type)
+        for extra in live.columns
+        if declared.column(extra.name) is None and extra.name.lower() != stamp
+    ]
+    return replace(declared, columns=tuple(columns))
+
+
+def _refusals(client: Client, declared: Table, live: LiveTable, *, tcp: bool) -> Iterator[str]:
+    if not declared.dedup_keys:
+        yield (
+            "the declaration has no deduplication keys, so rows written meanwhile could not be "
+            "carried over without doubling some; declare keys"
+        )
+    if live.kind is not Kind.TABLE or live.designated_timestamp is None:
+        yield f"it is a {live.kind} without a designated timestamp; only tables are rebuilt"
+        return
+    if live.suspended:
+        yield f'it is suspended and holds rows that no copy sees; ALTER TABLE "{live.name}" RESUME WAL'
+    if not tcp and parameter(client, "line.tcp.enabled") == "true":
+        yield (
+            "the server takes ILP over TCP (line.tcp.enabled), and rows of such a writer that are "
+            "not committed are lost by a rename; stop these writers, then say so "
+            "(--tcp-writers-stopped)"
+        )
+    views = [str(view["view_name"]) for view in _materialized_views(client, live.name)]
+    if views:
+        yield (
+            f"the materialized view {', '.join(views)} reads it and would stay with the old table; "
+            "drop it first and create it again afterwards"
+        )
+    if live.has_parquet:
+        yield (
+            "it has Parquet partitions, which the new table would not have; "
+            f'ALTER TABLE "{live.name}" CONVERT PARTITION TO NATIVE WHERE … first'
+        )
+    if len(live.name) > MAX_NAME_LENGTH - len("_old_20250101T000000Z"):
+        yield "its name is too long for the names of a rebuild"
+
+
+def _unfixable(live: LiveTable, found: Suspects) -> Iterator[str]:
+    column = live.column(live.designated_timestamp or "")
+    if found.seconds and column is not None and str(column.type) == "TIMESTAMP":
+        yield (
+            f"{found.seconds:,} rows were sent in seconds, and the last three digits of their time "
+            "were lost when they were stored; delete or export them again"
+        )
+
+
+def parameter(client: Client, name: str) -> str | None:
+    """Return the value of a server setting, None where the server does not know it."""
+    rows = client.query("show parameters")
+    return next((row["value"] for row in rows if row["property_path"] == name), None)
+
+
+def _materialized_views(client: Client, table: str) -> list[dict[str, object]]:
+    try:
+        rows = client.query("select view_name, base_table_name from materialized_views()")
+    except QueryError as error:
+        if "unknown function" in error.message:  # before QuestDB 8.3 there are none
+            return []
+        raise
+    return [row for row in rows if str(row["base_table_name"]).lower() == table.lower()]
+
+
+def _state(client: Client, table: str) -> tuple[Names, dict[str, LiveTable]]:
+    plain, fixed = Names(table), Names(table, fixed=True)
+    wanted = [table, plain.new, plain.old, fixed.new, fixed.old, *plain.gaps]
+    stands = live_tables(client, wanted, parquet=True)
+    is_fixed = fixed.new.lower() in stands or fixed.old.lower() in stands
+    return (fixed if is_fixed else plain), stands
+
+
+def _under_way(names: Names, stands: dict[str, LiveTable]) -> bool:
+    return any(name.lower() in stands for name in (names.new, names.old))
+
+
+def rebuild(
+    client: Client,
+    declared: Table,
+    on_step: Callable[[str], None] = lambda _: None,
+    *,
+    fix_timestamps: bool = False,
+    tcp_writers_stopped: bool = False,
+) -> Rebuilt:
+    """Rebuild the table called like `declared`, or finish what was begun; `on_step` is told each.
+
+    With `fix_timestamps`, rows that were sent in a wrong unit move to where they belong. Raises
+    PlanRefused with the reasons where it would lose something, VerificationFailed when the new
+    table does not hold what the old one does (the old one then stands untouched under its name
+    or `Names.old`), TableSuspended when a table stops applying.
+    """
+    names, stands = _state(client, declared.name)
+    if _under_way(names, stands):
+        if fix_timestamps and not names.fixed:
+            raise PlanRefused(
+                f"A rebuild of {declared.name} without fixing timestamps is under way; finish it "
+                "first."
+            )
+        return _Run(client, declared, names, on_step).finish()
+    plan = plan_rebuild(
+        client, declared, fix_timestamps=fix_timestamps, tcp_writers_stopped=tcp_writers_stopped
+    )
+    if plan.refusals:
+        raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
+    if plan.empty or plan.target is None:
+        return Rebuilt(plan.table)
+    names = Names(plan.table, fixed=fix_timestamps)
+    client.execute(render.create_table(plan.target.renamed(names.new)))
+    on_step(f"created {names.new}")
+    return _Run(client, declared, names, on_step).finish()
+
+
+class _Run:
+    def __init__(
+        self, client: Client, declared: Table, names: Names, on_step: Callable[[str], None]
+    ) -> None:
+        self.client = client
+        self.declared = declared
+        self.names = names
+        self.told = on_step
+        self.moved = 0
+        self.merged: dict[str, int | None] = {}
+
+    def finish(self) -> Rebuilt:
+        self._cancel_orphans()
+        names = self.names
+        if not self._stands(names.old):
+            if not self._stands(names.table):
+                raise VerificationFailed(
+                    f"{names.new} stands but {names.table} does not: somebody else dropped or "
+                    f"renamed it. Bring it back, or rename {names.new} by hand."
+                )
+            clean = self._copy_while_written()
+            self._rename(names.table, names.old)
+            self.merged[names.old] = self._after_rename(names.old, clean)
+        while self._stands(names.new):
+            self._give_way_to_a_writer()
+            self._merge_all()
+            self._take_the_name()
+        return self._conclude()
+
+    def _stands(self, name: str) -> LiveTable | None:
+        return live_tables(self.client, [name]).get(name.lower())
+
+    def _rename(self, name: str, new: str) -> None:
+        self.client.execute(render.rename_table(name, new))
+        self.client.wait_for(new)
+        self.told(f"renamed {name} to {new}")
+
+    def _cancel_orphans(self) -> None:
+        """Stop copies that a killed rebuild left running on the server, and wait for their end."""
+        prefix = f'insert into "{self.names.new}"'.lower()
+        for _ in range(600):
+            running = [
+                row
+                for row in self.client.query("select query_id, query from query_activity()")
+                if str(row["query"]).lower().startswith(prefix)
+            ]
+            if not running:
+                return
+            for row in running:
+                try:
+                    self.client.execute(f"CANCEL QUERY {row['query_id']}")
+                except QueryError:  # it ended by itself
+                    continue
+            time.sleep(0.1)
+        raise VerificationFailed(
+            f"A copy into {self.names.new} of an earlier rebuild does not end; see "
+            "query_activity() and cancel it there."
+        )
+
+    def _transactions(self, name: str) -> int | None:
+        """Return how many transactions were written to `name`; None for a table without WAL."""
+        rows = self.client.query("select name, sequencerTxn from wal_tables()")
+        return next((r["sequencerTxn"] for r in rows if r["name"].lower() == name.lower()), None)
+
+    def _copy(self, source: str, target_name: str) -> Copy:
+        """Return the copy of `source` into a table, which gets the columns that it lacks."""
+        self.client.wait_for(source)
+        found, target = self._stands(source), self._stands(target_name)
+        if found is None or target is None:
+            raise VerificationFailed(
+                f"{source if found is None else target_name} went away during the rebuild."
+            )
+        if found.suspended or target.suspended:
+            raise TableSuspended(source if found.suspended else target_name)
+        stamp = (found.designated_timestamp or "").lower()
+        for column in found.columns:
+            if target.column(column.name) is None and column.name.lower() != stamp:
+                added = Column(column.name, column.type)
+                self.client.execute(render.add_column(target_name, added))
+                self.client.wait_for(target_name)
+        target = self._stands(target_name) or target
+        return Copy(self.client, found, target.to_table(), fix_timestamps=self.names.fixed)
+
+    def _copy_while_written(self) -> int | None:
+        """Copy until nothing is written during a round, or as often as ROUNDS.
+
+        Returns the last transaction that the copy is known to hold, None where there is none.
+        """
+        table = self.names.table
+        for number in range(ROUNDS):
+            before = self._transactions(table)
+            self._carry(table, compare_rows=number > 0 or self.names.fixed, alone=True)
+            if before is not None and before == self._transactions(table):
+                return before
+        return None
+
+    def _after_rename(self, name: str, copied: int | None) -> int | None:
+        """Return the transaction of the rename if it follows the last copied one, else None."""
+        if copied is None:
+            return None
+        later = self.client.query(
+            f"select sequencerTxn, walId from wal_transactions({literal(name)}) "
+            f"where sequencerTxn > {copied}"
+        )
+        # The rename is a transaction too; what changes no rows is of WAL -1.
+        only_rename = len(later) == 1 and later[0]["walId"] < 0
+        return int(later[0]["sequencerTxn"]) if only_rename else None
+
+    def _carry(self, source: str, *, compare_rows: bool, alone: bool) -> int:
+        """Copy the months that differ, and return how many those were.
+
+        `compare_rows` looks at every value and not at counts and sums only; `alone` tells that
+        the new table holds nothing but rows of `source`.
+        """
+        copy = self._copy(source, self.names.new)
+        if moved := copy.insert_moved(self.names.new):
+            self.moved += moved
+            self.told(f"moved {moved:,} rows of {source} to where they belong")
+        months = copy.months()
+        total = sum(month.rows for month in months)
+        copied = done = 0
+        for month in months:
+            done += month.rows
+            found, there = copy.summary(self.names.new, month)
+            same = found == there or self.names.fixed or not alone
+            if not same or (compare_rows and copy.differing(self.names.new, month)):
+                copy.insert(self.names.new, month)
+                copied += 1
+                self.told(f"copied {done:,} of {total:,} rows of {source}")
+        return copied
+
+    def _sources(self) -> list[str]:
+        stands = live_tables(self.client, [self.names.old, *self.names.gaps])
+        return [n for n in (self.names.old, *self.names.gaps) if n.lower() in stands]
+
+    def _give_way_to_a_writer(self) -> None:
+        """Put aside what a writer created under the name while it was free."""
+        if self._stands(self.names.table):
+            free = next((n for n in self.names.gaps if not self._stands(n)), None)
+            if free is None:
+                raise VerificationFailed(
+                    f"Writers created {self.names.table} {_GAPS} times during its rebuild; set "
+                    "line.auto.create.new.tables=false or stop them, then run it again."
+                )
+            self._rename(self.names.table, free)
+
+    def _merge_all(self) -> None:
+        """Make the new table hold the old one and then the gaps, in the order of writing."""
+        sources = self._sources()
+        for number, source in enumerate(sources):
+            if self._merge(source, alone=len(sources) == 1):
+                for later in sources[number + 1 :]:
+                    self.merged.pop(later, None)
+
+    def _merge(self, source: str, *, alone: bool) -> bool:
+        """Make the new table hold all rows of `source`; tells whether it had to copy any."""
+        changed = False
+        for _ in range(2 * ROUNDS):
+            before = self._transactions(source)
+            if before is not None and self.merged.get(source) == before:
+                return changed
+            copied = self._carry(source, compare_rows=True, alone=alone)
+            changed |= copied > 0
+            if not copied and before == self._transactions(source):
+                self.merged[source] = before
+                return changed
+        raise VerificationFailed(
+            f"{self.names.new} does not come to hold what {source} does; both stand. Look for a "
+            "writer that still writes into it, then run the rebuild again."
+        )
+
+    def _take_the_name(self) -> None:
+        try:
+            self._rename(self.names.new, self.names.table)
+        except QueryError:
+            if not self._stands(self.names.table) or not self._stands(self.names.new):
+                raise  # a writer that took the name first is no error: it is merged next
+
+    def _conclude(self) -> Rebuilt:
+        """Look for late rows, verify, and give the old table its name for good."""
+        names, late = self.names, 0
+        for source in self._sources():
+            while True:
+                before = self._transactions(source)
+                if before is None or self.merged.get(source) != before:
+                    late += self._copy(source, names.table).insert_missing(names.table)
+                time.sleep(_SETTLE_SECONDS)
+                if before == self._transactions(source):
+                    break
+        for source in self._sources():
+            copy = self._copy(source, names.table)
+            if missing := copy.missing_keys(names.table) + copy.missing_moved(names.table):
+                raise VerificationFailed(
+                    f"{missing:,} rows of {source} are not in {names.table}; both stand. Run the "
+                    "rebuild again."
+                )
+        live = live_tables(self.client, [names.table], counts=True)[names.table.lower()]
+        comparison = compare(target_for(self.declared, live), live)
+        if not comparison.equal:
+            raise VerificationFailed(
+                f"{names.table} was rebuilt but differs: {comparison}. The old one is {names.old}.",
+                comparison.differences,
+            )
+        for gap in self._sources()[1:]:
+            self.client.execute(render.drop_table(gap))
+            self.told(f"dropped {gap}: all of its rows are in {names.table}")
+        kept = names.kept(datetime.now(UTC))
+        self._rename(names.old, kept)
+        return Rebuilt(names.table, kept, live.row_count or 0, self.moved, late)
+
+
+def old_tables(client: Client, table: str) -> list[str]:
+    """Return the old tables that rebuilds of `table` kept, the oldest first."""
+    rows = client.query("select table_name from tables()")
+    names = (str(row["table_name"]) for row in rows)
+    stem = table.lower()
+    return sorted(
+        name
+        for name in names
+        if name.lower().startswith(stem) and _OLD.fullmatch(name[len(stem) :])
+    )
+
+
+def drop_old(client: Client, table: str, old: str) -> int:
+    """Drop `old`, a table that a rebuild of `table` kept; returns how many rows it had.
+
+    Raises PlanRefused when it is no such table, or holds rows whose keys `table` does not have.
+    """
+    if old not in old_tables(client, table):
+        raise PlanRefused(f"{old} is no old table of {table}.")
+    stands = live_tables(client, [table, old], counts=True)
+    live, kept = stands.get(table.lower()), stands[old.lower()]
+    if live is None:
+        raise PlanRefused(f"{table} does not stand, and {old} may be all there is of it.")
+    plain = Copy(client, kept, live.to_table())
+    fixed = Copy(client, kept, live.to_table(), fix_timestamps=True)
+    missing = plain.missing_keys(live.name)
+    if missing and fixed.missing_keys(live.name) + fixed.missing_moved(live.name):
+        raise PlanRefused(
+            f"{missing:,} rows of {old} are not in {table}; bring them over, or drop it as any "
+            "other table."
+        )
+    client.execute(render.drop_table(kept.name))
+    return kept.row_count or 0
