@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down clean reset test check revision pins
+.PHONY: help install up down clean reset test test-questdb-matrix check revision pins
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: ## Create .venv with the pinned dependencies
 	@$(PYTHON) tools/make_venv.py
@@ -31,6 +31,11 @@ check: install ## Lint, type-check and test: what CI runs
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-questdb-matrix
+
+test-questdb-matrix: install ## Run the core tests on QuestDB 8.2.0 and 9.0.3
+	@for version in 8.2.0 9.0.3; do echo "QuestDB $$version"; \
+	  $(BIN)/python -m pytest -q -m core --questdb-version $$version tests/questdb || exit 1; done
 
 revision: install ## Generate a revision from changed declarations (m="what it does")
 	@$(if $(m),,$(error say what it does: make revision m="add a column"))$(BIN)/alembic revision --autogenerate -m "$(m)"

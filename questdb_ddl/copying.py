@@ -47,9 +47,7 @@ class Month:
     @property
     def condition(self) -> str:
         """The slice as an SQL condition on the designated timestamp called `{}`."""
-        return (
-            f"{{0}} >= cast({self.start} as timestamp) and {{0}} < cast({self.end} as timestamp)"
-        )
+        return f"{{0}} >= cast({self.start} as timestamp) and {{0}} < cast({self.end} as timestamp)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +95,7 @@ def suspects(client: Client, live: LiveTable) -> Suspects:
     # Two queries, each on an interval of the designated timestamp: a table can be large.
     early = f"{stamp} < cast({_MICROSECONDS} as timestamp)"
     late = f"{stamp} > dateadd('d', 1, now())"
-    counts = {name: 0 for name in conditions}
+    counts = dict.fromkeys(conditions, 0)
     for interval, names in ((early, ("seconds", "milliseconds", "microseconds")),
                             (late, ("too_late", "future"))):  # fmt: skip
         sums = ", ".join(f"sum(case when {conditions[n]} then 1 else 0 end) {n}" for n in names)
@@ -127,16 +125,24 @@ class Copy:
 
     `source` may hold duplicates by the target's keys; the last one written counts, as it would
     have with deduplication. With `fix_timestamps`, rows whose time was sent in another unit
-    count where they belong, and lose against a row that stands there already.
+    count where they belong, and lose against a row that stands there already. `only` is an SQL
+    condition that leaves rows of the source out.
     """
 
     def __init__(
-        self, client: Client, source: LiveTable, target: Table, *, fix_timestamps: bool = False
+        self,
+        client: Client,
+        source: LiveTable,
+        target: Table,
+        *,
+        fix_timestamps: bool = False,
+        only: str = "",
     ) -> None:
         self.client = client
         self.source = source
         self.target = target
         self.fix = fix_timestamps
+        self.only = only
         self._stamp = quote(source.designated_timestamp or "")
 
     @cached_property
@@ -195,6 +201,8 @@ class Copy:
         conditions = [month.condition.format(self._stamp)] if month else []
         if self.fix:
             conditions.append(f"not {self._suspect()}")
+        if self.only:
+            conditions.append(self.only)
         return f" where {' and '.join(conditions)}" if conditions else ""
 
     @cached_property
@@ -249,6 +257,18 @@ class Copy:
         )
         self.client.wait_for(name)
         return missing
+
+    def insert_unless_in(self, name: str, seen: Copy) -> int:
+        """Insert the rows that are not in the source of `seen`, and return how many those are."""
+        mine, theirs = self._rows(self.names, None), seen._rows(seen.names, None)
+        new = self._except(mine, theirs)
+        if new:
+            self.client.execute(
+                f"insert into {quote(name)} ({self._list}) "
+                f"select * from (({mine}) except ({theirs}))"
+            )
+            self.client.wait_for(name)
+        return new
 
     def missing_keys(self, name: str) -> int:
         """Return how many keys of the source the table `name` does not have."""
@@ -342,4 +362,3 @@ def _comparable(table: Table, name: str) -> bool:
 def _is_integer(table: Table, name: str) -> bool:
     column = table.column(name)
     return column is not None and isinstance(column.type, Byte | Short | Int | Long)
-

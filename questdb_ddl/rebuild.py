@@ -15,7 +15,7 @@ import re
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from questdb_ddl import render
 from questdb_ddl.copying import Copy, Suspects, suspects
@@ -28,12 +28,12 @@ from questdb_ddl.errors import (
     VerificationFailed,
 )
 from questdb_ddl.introspect import live_tables
-from questdb_ddl.names import MAX_NAME_LENGTH, literal
+from questdb_ddl.names import MAX_NAME_LENGTH, literal, quote
 from questdb_ddl.spec import Column, Kind
 from questdb_ddl.types import Symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from questdb_ddl.client import Client
     from questdb_ddl.spec import LiveTable, Table
@@ -42,7 +42,8 @@ ROUNDS = 3
 """How often the copy of a table that is written all the time is gone through before the swap."""
 
 _SETTLE_SECONDS = 0.5
-_GAPS = 9
+Mode = Literal["", "_fixed", "_trimmed"]
+_MODES: tuple[Mode, ...] = ("", "_fixed", "_trimmed")
 _OLD = re.compile(r"_old_\d{8}T\d{6}Z")
 
 
@@ -51,27 +52,40 @@ class Names:
     """The names that say how far a rebuild of `table` came.
 
     `new` alone: the copy is being made. `new` and `old`: the old table has made way. `old` alone:
-    the new table stands under its name, late rows are looked for. `gaps` are tables that a
-    writer created while the name was free. Two underscores in a row are in no slug.
+    the new table stands under its name, late rows are looked for. A `gap` is a table that a writer
+    created while the name was free. Two underscores in a row are in no slug.
     """
 
     table: str
-    fixed: bool = False
+    mode: Mode = ""
+
+    @property
+    def fixed(self) -> bool:
+        """Whether times in a wrong unit move."""
+        return self.mode == "_fixed"
 
     @property
     def new(self) -> str:
         """The new table before it takes the name."""
-        return f"{self.table}__new{'_fixed' if self.fixed else ''}"
+        return f"{self.table}__new{self.mode}"
 
     @property
     def old(self) -> str:
         """The old table before its rows are all known to be in the new one."""
-        return f"{self.table}__old{'_fixed' if self.fixed else ''}"
+        return f"{self.table}__old{self.mode}"
 
     @property
-    def gaps(self) -> tuple[str, ...]:
-        """What a writer created in the gap, the oldest first."""
-        return tuple(f"{self.table}__gap{number}" for number in range(1, _GAPS + 1))
+    def without(self) -> str:
+        """A table of the values whose rows a trimming rebuild leaves out."""
+        return f"{self.table}__without"
+
+    def gap(self, number: int) -> str:
+        """What a writer created while the name was free, the oldest is 0."""
+        return f"{self.table}__gap{number}"
+
+    def seen(self, number: int) -> str:
+        """What was merged of a gap before the new table took the name."""
+        return f"{self.table}__seen{number}"
 
     def kept(self, now: datetime) -> str:
         """Return `<table>_old_<YYYYMMDDTHHMMSSZ>`, the old table's name for good."""
@@ -170,9 +184,7 @@ def plan_rebuild(
         reasons.append(f"{rows - keys:,} rows repeat the keys of another row")
     if fix_timestamps and found.movable:
         reasons.append(f"{found.movable:,} rows stand at a time in a wrong unit")
-    sizes = client.query(
-        f"select sum(diskSize) size from table_partitions({literal(live.name)})"
-    )
+    sizes = client.query(f"select sum(diskSize) size from table_partitions({literal(live.name)})")
     return RebuildPlan(
         live.name, target, rows, keys, (sizes[0]["size"] or 0) if sizes else 0, found,
         tuple(reasons), tuple(refusals), fix_timestamps=fix_timestamps,
@@ -264,11 +276,10 @@ def _materialized_views(client: Client, table: str) -> list[dict[str, object]]:
 
 
 def _state(client: Client, table: str) -> tuple[Names, dict[str, LiveTable]]:
-    plain, fixed = Names(table), Names(table, fixed=True)
-    wanted = [table, plain.new, plain.old, fixed.new, fixed.old, *plain.gaps]
+    modes = [Names(table, mode) for mode in _MODES]
+    wanted = [table, *(name for names in modes for name in (names.new, names.old))]
     stands = live_tables(client, wanted, parquet=True)
-    is_fixed = fixed.new.lower() in stands or fixed.old.lower() in stands
-    return (fixed if is_fixed else plain), stands
+    return next((names for names in modes if _under_way(names, stands)), modes[0]), stands
 
 
 def _under_way(names: Names, stands: dict[str, LiveTable]) -> bool:
@@ -292,11 +303,8 @@ def rebuild(
     """
     names, stands = _state(client, declared.name)
     if _under_way(names, stands):
-        if fix_timestamps and not names.fixed:
-            raise PlanRefused(
-                f"A rebuild of {declared.name} without fixing timestamps is under way; finish it "
-                "first."
-            )
+        if names.mode == "_trimmed" or (fix_timestamps and not names.fixed):
+            raise PlanRefused(_other_under_way(names))
         return _Run(client, declared, names, on_step).finish()
     plan = plan_rebuild(
         client, declared, fix_timestamps=fix_timestamps, tcp_writers_stopped=tcp_writers_stopped
@@ -305,22 +313,75 @@ def rebuild(
         raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
     if plan.empty or plan.target is None:
         return Rebuilt(plan.table)
-    names = Names(plan.table, fixed=fix_timestamps)
+    names = Names(plan.table, "_fixed" if fix_timestamps else "")
     client.execute(render.create_table(plan.target.renamed(names.new)))
     on_step(f"created {names.new}")
     return _Run(client, declared, names, on_step).finish()
 
 
+def _other_under_way(names: Names) -> str:
+    kind = {"": "", "_fixed": " that fixes timestamps", "_trimmed": " that leaves rows out"}
+    return f"A rebuild{kind[names.mode]} of {names.table} is under way; finish it first."
+
+
+def trim(
+    client: Client,
+    declared: Table,
+    column: str,
+    values: Iterable[str],
+    on_step: Callable[[str], None] = lambda _: None,
+    *,
+    tcp_writers_stopped: bool = False,
+) -> Rebuilt:
+    """Rebuild a table without the rows whose `column` is one of `values`.
+
+    QuestDB has no DELETE. The values are kept in a table of their own until it is done, so that a
+    killed trim is finished with the same ones, whatever `values` a second call has. The old table
+    with all rows is kept as `Rebuilt.kept_as`. Raises what `rebuild` raises.
+    """
+    names, stands = _state(client, declared.name)
+    if not _under_way(names, stands):
+        plan = plan_rebuild(client, declared, tcp_writers_stopped=tcp_writers_stopped)
+        if plan.refusals or plan.target is None:
+            raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
+        names = Names(plan.table, "_trimmed")
+        client.execute(render.drop_table(names.without))
+        client.execute(f"CREATE TABLE {quote(names.without)} ({quote(column)} SYMBOL)")
+        for batch in _batches(sorted(values)):
+            rows = ", ".join(f"({literal(value)})" for value in batch)
+            client.execute(f"INSERT INTO {quote(names.without)} VALUES {rows}")
+        on_step(f"noted what goes in {names.without}")
+        client.execute(render.create_table(plan.target.renamed(names.new)))
+        on_step(f"created {names.new}")
+    elif names.mode != "_trimmed":
+        raise PlanRefused(_other_under_way(names))
+    gone = f"select {quote(column)} from {quote(names.without)}"
+    only = f"({quote(column)} is null or {quote(column)} not in ({gone}))"
+    done = _Run(client, declared, names, on_step, only).finish()
+    client.execute(render.drop_table(names.without))
+    return done
+
+
+def _batches(values: list[str], size: int = 200) -> Iterator[list[str]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
 class _Run:
     def __init__(
-        self, client: Client, declared: Table, names: Names, on_step: Callable[[str], None]
+        self,
+        client: Client,
+        declared: Table,
+        names: Names,
+        on_step: Callable[[str], None],
+        only: str = "",
     ) -> None:
+        self.only = only
         self.client = client
         self.declared = declared
         self.names = names
         self.told = on_step
         self.moved = 0
-        self.merged: dict[str, int | None] = {}
+        self.merged: int | None = None  # the old table's last transaction that was carried over
 
     def finish(self) -> Rebuilt:
         self._cancel_orphans()
@@ -333,11 +394,11 @@ class _Run:
                 )
             clean = self._copy_while_written()
             self._rename(names.table, names.old)
-            self.merged[names.old] = self._after_rename(names.old, clean)
-        while self._stands(names.new):
-            self._give_way_to_a_writer()
-            self._merge_all()
-            self._take_the_name()
+            self.merged = self._after_rename(names.old, clean)
+        if self._stands(names.new):
+            self._merge(names.old)
+            while self._stands(names.new):
+                self._take_the_name()
         return self._conclude()
 
     def _stands(self, name: str) -> LiveTable | None:
@@ -392,7 +453,13 @@ class _Run:
                 self.client.execute(render.add_column(target_name, added))
                 self.client.wait_for(target_name)
         target = self._stands(target_name) or target
-        return Copy(self.client, found, target.to_table(), fix_timestamps=self.names.fixed)
+        return Copy(
+            self.client,
+            found,
+            target.to_table(),
+            fix_timestamps=self.names.fixed,
+            only=self.only,
+        )
 
     def _copy_while_written(self) -> int | None:
         """Copy until nothing is written during a round, or as often as ROUNDS.
@@ -402,7 +469,7 @@ class _Run:
         table = self.names.table
         for number in range(ROUNDS):
             before = self._transactions(table)
-            self._carry(table, compare_rows=number > 0 or self.names.fixed, alone=True)
+            self._carry(table, compare_rows=number > 0 or bool(self.names.mode), alone=True)
             if before is not None and before == self._transactions(table):
                 return before
         return None
@@ -435,72 +502,92 @@ class _Run:
         for month in months:
             done += month.rows
             found, there = copy.summary(self.names.new, month)
-            same = found == there or self.names.fixed or not alone
+            same = found == there or bool(self.names.mode) or not alone
             if not same or (compare_rows and copy.differing(self.names.new, month)):
                 copy.insert(self.names.new, month)
                 copied += 1
                 self.told(f"copied {done:,} of {total:,} rows of {source}")
         return copied
 
-    def _sources(self) -> list[str]:
-        stands = live_tables(self.client, [self.names.old, *self.names.gaps])
-        return [n for n in (self.names.old, *self.names.gaps) if n.lower() in stands]
-
-    def _give_way_to_a_writer(self) -> None:
-        """Put aside what a writer created under the name while it was free."""
-        if self._stands(self.names.table):
-            free = next((n for n in self.names.gaps if not self._stands(n)), None)
-            if free is None:
-                raise VerificationFailed(
-                    f"Writers created {self.names.table} {_GAPS} times during its rebuild; set "
-                    "line.auto.create.new.tables=false or stop them, then run it again."
-                )
-            self._rename(self.names.table, free)
-
-    def _merge_all(self) -> None:
-        """Make the new table hold the old one and then the gaps, in the order of writing."""
-        sources = self._sources()
-        for number, source in enumerate(sources):
-            if self._merge(source, alone=len(sources) == 1):
-                for later in sources[number + 1 :]:
-                    self.merged.pop(later, None)
-
-    def _merge(self, source: str, *, alone: bool) -> bool:
-        """Make the new table hold all rows of `source`; tells whether it had to copy any."""
-        changed = False
+    def _merge(self, source: str, *, alone: bool = True) -> None:
+        """Make the new table hold all rows of `source`, as nobody writes there any more."""
         for _ in range(2 * ROUNDS):
             before = self._transactions(source)
-            if before is not None and self.merged.get(source) == before:
-                return changed
+            if before is not None and self.merged == before:
+                return
             copied = self._carry(source, compare_rows=True, alone=alone)
-            changed |= copied > 0
             if not copied and before == self._transactions(source):
-                self.merged[source] = before
-                return changed
+                self.merged = before
+                return
         raise VerificationFailed(
             f"{self.names.new} does not come to hold what {source} does; both stand. Look for a "
             "writer that still writes into it, then run the rebuild again."
         )
 
     def _take_the_name(self) -> None:
+        """Give the new table the name, after the rows of whatever a writer created there.
+
+        What was merged of a gap is kept beside it: what is not in there came at the last moment.
+        The two renames follow each other at once, because writers are quick.
+        """
+        names = self.names
+        if stray := self._stands(names.table):
+            number = len(self._gaps())
+            gap, seen = names.gap(number), names.seen(number)
+            self.client.execute(render.drop_table(seen))
+            self.client.wait_for(names.table)
+            stamp = quote(stray.designated_timestamp or "")
+            self.client.execute(
+                f"CREATE TABLE {quote(seen)} AS (SELECT * FROM {quote(names.table)}) "
+                f"TIMESTAMP({stamp}) PARTITION BY MONTH BYPASS WAL"
+            )
+            self._carry(seen, compare_rows=True, alone=False)
+            self.client.execute(render.rename_table(names.table, gap))
         try:
-            self._rename(self.names.new, self.names.table)
+            self.client.execute(render.rename_table(names.new, names.table))
         except QueryError:
-            if not self._stands(self.names.table) or not self._stands(self.names.new):
+            if not self._stands(names.table) or not self._stands(names.new):
                 raise  # a writer that took the name first is no error: it is merged next
+            return
+        self.client.wait_for(names.table)
+        self.told(f"renamed {names.new} to {names.table}")
+
+    def _gaps(self) -> list[int]:
+        listed = self.client.query("select table_name from tables()")
+        stands = {str(row["table_name"]).lower() for row in listed}
+        numbers = range(len(stands))
+        return [n for n in numbers if self.names.gap(n).lower() in stands]
+
+    def _late_rows(self, source: str) -> int:
+        """Bring over what was still written to the old table, until nothing comes any more."""
+        late = 0
+        while True:
+            before = self._transactions(source)
+            if before is None or self.merged != before:
+                late += self._copy(source, self.names.table).insert_missing(self.names.table)
+                self.merged = before
+            time.sleep(_SETTLE_SECONDS)
+            if before == self._transactions(source):
+                return late
+
+    def _gap_rows(self, number: int) -> int:
+        gap, seen = self.names.gap(number), self.names.seen(number)
+        late = 0
+        while True:
+            before = self._transactions(gap)
+            copy = self._copy(gap, self.names.table)
+            late += copy.insert_unless_in(self.names.table, self._copy(seen, self.names.table))
+            time.sleep(_SETTLE_SECONDS)
+            if before == self._transactions(gap):
+                return late
 
     def _conclude(self) -> Rebuilt:
         """Look for late rows, verify, and give the old table its name for good."""
-        names, late = self.names, 0
-        for source in self._sources():
-            while True:
-                before = self._transactions(source)
-                if before is None or self.merged.get(source) != before:
-                    late += self._copy(source, names.table).insert_missing(names.table)
-                time.sleep(_SETTLE_SECONDS)
-                if before == self._transactions(source):
-                    break
-        for source in self._sources():
+        names = self.names
+        late = self._late_rows(names.old)
+        gaps = self._gaps()
+        late += sum(self._gap_rows(number) for number in gaps)
+        for source in (names.old, *map(names.gap, gaps)):
             copy = self._copy(source, names.table)
             if missing := copy.missing_keys(names.table) + copy.missing_moved(names.table):
                 raise VerificationFailed(
@@ -514,9 +601,10 @@ class _Run:
                 f"{names.table} was rebuilt but differs: {comparison}. The old one is {names.old}.",
                 comparison.differences,
             )
-        for gap in self._sources()[1:]:
-            self.client.execute(render.drop_table(gap))
-            self.told(f"dropped {gap}: all of its rows are in {names.table}")
+        for number in gaps:
+            self.client.execute(render.drop_table(names.gap(number)))
+            self.client.execute(render.drop_table(names.seen(number)))
+            self.told(f"dropped {names.gap(number)}: all of its rows are in {names.table}")
         kept = names.kept(datetime.now(UTC))
         self._rename(names.old, kept)
         return Rebuilt(names.table, kept, live.row_count or 0, self.moved, late)

@@ -6,6 +6,7 @@ import tempfile
 
 import pytest
 
+from stage1_schema.servers.binaries import questdb_jar
 from stage1_schema.servers.postgres import LocalPostgres
 from stage1_schema.servers.questdb import LocalQuestDB
 
@@ -14,6 +15,7 @@ pytest_plugins = ["tests.plugins.databases"]
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="Rewrite the golden files.")
+    parser.addoption("--questdb-version", default="9.3.4", help="Such as 8.2.0.")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -42,7 +44,14 @@ def postgres_server(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def questdb_server(tmp_path_factory):
-    """A QuestDB 9.3.4 with `url` and `directory`."""
-    with LocalQuestDB(tmp_path_factory.mktemp("questdb")) as server:
+def questdb_version(request):
+    """The version of QuestDB that the tests run on."""
+    return request.config.getoption("--questdb-version")
+
+
+@pytest.fixture(scope="session")
+def questdb_server(tmp_path_factory, questdb_version):
+    """A QuestDB with `url` and `directory`; 9.3.4 unless told otherwise."""
+    jar = questdb_jar(questdb_version)
+    with LocalQuestDB(tmp_path_factory.mktemp("questdb"), jar=jar) as server:
         yield server

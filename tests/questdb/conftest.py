@@ -5,8 +5,9 @@ import itertools
 import pytest
 import urllib3
 
-from questdb_ddl import Client, TableSuspended, live_tables
+from questdb_ddl import Client, QueryError, TableSuspended, live_tables
 from questdb_ddl.render import drop_table
+from stage1_schema.servers.binaries import questdb_jar
 from stage1_schema.servers.questdb import LocalQuestDB
 
 _NUMBERS = itertools.count()
@@ -86,8 +87,32 @@ def other_ilp(other):
 
 
 @pytest.fixture(scope="session")
-def tcp_server(tmp_path_factory):
+def tcp_server(tmp_path_factory, questdb_version):
     """A QuestDB that takes ILP over TCP too."""
-    settings = {"line.tcp.commit.interval.default": "200"}
-    with LocalQuestDB(tmp_path_factory.mktemp("tcp"), ilp_tcp=True, settings=settings) as server:
+    with LocalQuestDB(
+        tmp_path_factory.mktemp("tcp"),
+        jar=questdb_jar(questdb_version),
+        ilp_tcp=True,
+        settings={"line.tcp.commit.interval.default": "200"},
+    ) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def lacks(client):
+    """Skip a test, with the reason, where the server does not know what it needs."""
+    probes = {
+        "TIMESTAMP_NS": "select cast(0 as timestamp_ns)",
+        "TTL": "select ttlValue from tables() limit 1",
+        "materialized views": "select * from materialized_views()",
+        "Parquet partitions": "select cast(0 as timestamp_ns)",
+        "table row counts": "select table_row_count from tables() limit 1",
+    }
+
+    def lacks(feature):
+        try:
+            client.query(probes[feature])
+        except QueryError:
+            pytest.skip(f"QuestDB {client.server_version()} has no {feature}")
+
+    return lacks
