@@ -396,7 +396,11 @@ class _Run:
             self._rename(names.table, names.old)
             self.merged = self._after_rename(names.old, clean)
         if self._stands(names.new):
-            self._merge(names.old)
+            gaps = self._gaps()
+            alone = not gaps and not self._stands(names.seen(0))
+            self._merge(names.old, alone=alone)
+            for number in gaps:  # of a rebuild that was killed between the two renames
+                self._carry(names.seen(number), compare_rows=True, alone=False)
             while self._stands(names.new):
                 self._take_the_name()
         return self._conclude()
@@ -509,7 +513,7 @@ class _Run:
                 self.told(f"copied {done:,} of {total:,} rows of {source}")
         return copied
 
-    def _merge(self, source: str, *, alone: bool = True) -> None:
+    def _merge(self, source: str, *, alone: bool) -> None:
         """Make the new table hold all rows of `source`, as nobody writes there any more."""
         for _ in range(2 * ROUNDS):
             before = self._transactions(source)
