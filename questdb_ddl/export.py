@@ -115,7 +115,7 @@ class _Thrift:
             fields[number] = self._value(header & 15)
         return fields
 
-    def _value(self, kind: int) -> Any:  # noqa: ANN401 - a value of any Thrift type
+    def _value(self, kind: int) -> Any:  # noqa: ANN401, PLR0911 - one return for each Thrift type
         if kind in (1, 2):
             return kind == 1
         if kind == 3:  # noqa: PLR2004 - byte

@@ -11,26 +11,19 @@ refuses the writer's request, which has to be sent again.
 
 from __future__ import annotations
 
-import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from questdb_ddl import render
-from questdb_ddl.copying import Copy, Suspects, suspects
+from questdb_ddl.copying import Copy
 from questdb_ddl.diff import compare
-from questdb_ddl.errors import (
-    DeclarationError,
-    PlanRefused,
-    QueryError,
-    TableSuspended,
-    VerificationFailed,
-)
+from questdb_ddl.errors import PlanRefused, QueryError, TableSuspended, VerificationFailed
 from questdb_ddl.introspect import live_tables
-from questdb_ddl.names import MAX_NAME_LENGTH, literal, quote
-from questdb_ddl.spec import Column, Kind
-from questdb_ddl.types import Symbol
+from questdb_ddl.names import literal, quote
+from questdb_ddl.rebuild_plan import Names, plan_rebuild, state, target_for, under_way
+from questdb_ddl.spec import Column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -42,97 +35,6 @@ ROUNDS = 3
 """How often the copy of a table that is written all the time is gone through before the swap."""
 
 _SETTLE_SECONDS = 0.5
-Mode = Literal["", "_fixed", "_trimmed"]
-_MODES: tuple[Mode, ...] = ("", "_fixed", "_trimmed")
-_OLD = re.compile(r"_old_\d{8}T\d{6}Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The names that say how far a rebuild of `table` came.
-
-    `new` alone: the copy is being made. `new` and `old`: the old table has made way. `old` alone:
-    the new table stands under its name, late rows are looked for. A `gap` is a table that a writer
-    created while the name was free. Two underscores in a row are in no slug.
-    """
-
-    table: str
-    mode: Mode = ""
-
-    @property
-    def fixed(self) -> bool:
-        """Whether times in a wrong unit move."""
-        return self.mode == "_fixed"
-
-    @property
-    def new(self) -> str:
-        """The new table before it takes the name."""
-        return f"{self.table}__new{self.mode}"
-
-    @property
-    def old(self) -> str:
-        """The old table before its rows are all known to be in the new one."""
-        return f"{self.table}__old{self.mode}"
-
-    @property
-    def without(self) -> str:
-        """A table of the values whose rows a trimming rebuild leaves out."""
-        return f"{self.table}__without"
-
-    def gap(self, number: int) -> str:
-        """What a writer created while the name was free, the oldest is 0."""
-        return f"{self.table}__gap{number}"
-
-    def seen(self, number: int) -> str:
-        """What was merged of a gap before the new table took the name."""
-        return f"{self.table}__seen{number}"
-
-    def kept(self, now: datetime) -> str:
-        """Return `<table>_old_<YYYYMMDDTHHMMSSZ>`, the old table's name for good."""
-        return f"{self.table}_old_{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-
-
-@dataclass(frozen=True, slots=True)
-class RebuildPlan:
-    """What a rebuild would do: `rows` in the old table, `keys` that the new one will hold.
-
-    `reasons` say what differs (empty: nothing to do), `refusals` why it is not done, `target` is
-    the new table with the columns that writers added. `under_way` tells an unfinished rebuild.
-    """
-
-    table: str
-    target: Table | None
-    rows: int
-    keys: int
-    disk_bytes: int
-    suspects: Suspects
-    reasons: tuple[str, ...]
-    refusals: tuple[str, ...]
-    under_way: bool = False
-    fix_timestamps: bool = False
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to do."""
-        return not self.reasons and not self.under_way
-
-    def __str__(self) -> str:
-        if self.under_way:
-            return f"{self.table}: a rebuild is under way and will be finished"
-        lines = [f"{self.table}: {reason}" for reason in self.reasons]
-        lines.append(f"-- {self.rows:,} rows, {self.disk_bytes / 2**20:,.0f} MiB on disk")
-        if double := self.rows - self.keys:
-            lines.append(
-                f"-- {double:,} rows repeat the keys of another row: the new table holds the last "
-                f"one of each, {self.keys:,} rows"
-            )
-        if str(self.suspects):
-            moves = self.fix_timestamps and self.suspects.movable
-            lines.append(f"-- {self.suspects}: " + ("moved" if moves else "left where they are"))
-        lines += [f"-- refused: {refusal}" for refusal in self.refusals]
-        if self.empty:
-            lines.append("-- nothing to do")
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,146 +46,6 @@ class Rebuilt:
     rows: int = 0
     moved: int = 0
     late: int = 0
-
-
-def plan_rebuild(
-    client: Client,
-    declared: Table,
-    *,
-    fix_timestamps: bool = False,
-    tcp_writers_stopped: bool = False,
-) -> RebuildPlan:
-    """Return what `rebuild` would do to the table called like `declared`; changes nothing.
-
-    It reads every row once, for duplicates and for times in a wrong unit.
-    """
-    names, stands = _state(client, declared.name)
-    live = stands.get(declared.name.lower())
-    if _under_way(names, stands):
-        return RebuildPlan(
-            declared.name, None, 0, 0, 0, Suspects(), (), (), under_way=True,
-            fix_timestamps=names.fixed,
-        )  # fmt: skip
-    if live is None:
-        raise DeclarationError(f"There is no table {declared.name} to rebuild.")
-    reasons, refusals = [], list(_refusals(client, declared, live, tcp=tcp_writers_stopped))
-    found = Suspects()
-    target = None
-    rows = keys = 0
-    if not refusals or live.designated_timestamp:
-        found = suspects(client, live)
-        target = target_for(declared, live)
-        copy = Copy(client, live, target)
-        rows, keys = copy.distinct_keys()
-        refusals += copy.lossy()
-        if fix_timestamps:
-            refusals += _unfixable(live, found)
-    comparison = compare(target or declared, live)
-    reasons += [str(difference) for difference in comparison.differences]
-    if rows > keys:
-        reasons.append(f"{rows - keys:,} rows repeat the keys of another row")
-    if fix_timestamps and found.movable:
-        reasons.append(f"{found.movable:,} rows stand at a time in a wrong unit")
-    sizes = client.query(f"select sum(diskSize) size from table_partitions({literal(live.name)})")
-    return RebuildPlan(
-        live.name, target, rows, keys, (sizes[0]["size"] or 0) if sizes else 0, found,
-        tuple(reasons), tuple(refusals), fix_timestamps=fix_timestamps,
-    )  # fmt: skip
-
-
-def target_for(declared: Table, live: LiveTable) -> Table:
-    """Return the declaration of the new table: declared, and what writers and operators added.
-
-    Columns that only the live table has stay, whether or not the declaration is extensible. A
-    symbol keeps its capacity where that is larger, and its index.
-    """
-    columns = []
-    for column in declared.columns:
-        found = live.column(column.name)
-        kind = column.type
-        if isinstance(kind, Symbol) and found is not None and isinstance(found.type, Symbol):
-            kind = replace(
-                kind,
-                capacity=max(kind.capacity or 0, found.type.capacity or 0) or None,
-                index=kind.index or found.type.index,
-                index_capacity=kind.index_capacity or found.type.index_capacity,
-            )
-        columns.append(Column(column.name, kind))
-    stamp = (live.designated_timestamp or "").lower()
-    columns += [
-        Column(extra.name, extra.type)
-        for extra in live.columns
-        if declared.column(extra.name) is None and extra.name.lower() != stamp
-    ]
-    return replace(declared, columns=tuple(columns))
-
-
-def _refusals(client: Client, declared: Table, live: LiveTable, *, tcp: bool) -> Iterator[str]:
-    if not declared.dedup_keys:
-        yield (
-            "the declaration has no deduplication keys, so rows written meanwhile could not be "
-            "carried over without doubling some; declare keys"
-        )
-    if live.kind is not Kind.TABLE or live.designated_timestamp is None:
-        yield f"it is a {live.kind} without a designated timestamp; only tables are rebuilt"
-        return
-    if live.suspended:
-        yield f'it is suspended and holds rows that no copy sees; ALTER TABLE "{live.name}" RESUME WAL'
-    if not tcp and parameter(client, "line.tcp.enabled") == "true":
-        yield (
-            "the server takes ILP over TCP (line.tcp.enabled), and rows of such a writer that are "
-            "not committed are lost by a rename; stop these writers, then say so "
-            "(--tcp-writers-stopped)"
-        )
-    views = [str(view["view_name"]) for view in _materialized_views(client, live.name)]
-    if views:
-        yield (
-            f"the materialized view {', '.join(views)} reads it and would stay with the old table; "
-            "drop it first and create it again afterwards"
-        )
-    if live.has_parquet:
-        yield (
-            "it has Parquet partitions, which the new table would not have; "
-            f'ALTER TABLE "{live.name}" CONVERT PARTITION TO NATIVE WHERE … first'
-        )
-    if len(live.name) > MAX_NAME_LENGTH - len("_old_20250101T000000Z"):
-        yield "its name is too long for the names of a rebuild"
-
-
-def _unfixable(live: LiveTable, found: Suspects) -> Iterator[str]:
-    column = live.column(live.designated_timestamp or "")
-    if found.seconds and column is not None and str(column.type) == "TIMESTAMP":
-        yield (
-            f"{found.seconds:,} rows were sent in seconds, and the last three digits of their time "
-            "were lost when they were stored; delete or export them again"
-        )
-
-
-def parameter(client: Client, name: str) -> str | None:
-    """Return the value of a server setting, None where the server does not know it."""
-    rows = client.query("show parameters")
-    return next((row["value"] for row in rows if row["property_path"] == name), None)
-
-
-def _materialized_views(client: Client, table: str) -> list[dict[str, object]]:
-    try:
-        rows = client.query("select view_name, base_table_name from materialized_views()")
-    except QueryError as error:
-        if "unknown function" in error.message:  # before QuestDB 8.3 there are none
-            return []
-        raise
-    return [row for row in rows if str(row["base_table_name"]).lower() == table.lower()]
-
-
-def _state(client: Client, table: str) -> tuple[Names, dict[str, LiveTable]]:
-    modes = [Names(table, mode) for mode in _MODES]
-    wanted = [table, *(name for names in modes for name in (names.new, names.old))]
-    stands = live_tables(client, wanted, parquet=True)
-    return next((names for names in modes if _under_way(names, stands)), modes[0]), stands
-
-
-def _under_way(names: Names, stands: dict[str, LiveTable]) -> bool:
-    return any(name.lower() in stands for name in (names.new, names.old))
 
 
 def rebuild(
@@ -301,8 +63,8 @@ def rebuild(
     table does not hold what the old one does (the old one then stands untouched under its name
     or `Names.old`), TableSuspended when a table stops applying.
     """
-    names, stands = _state(client, declared.name)
-    if _under_way(names, stands):
+    names, stands = state(client, declared.name)
+    if under_way(names, stands):
         if names.mode == "_trimmed" or (fix_timestamps and not names.fixed):
             raise PlanRefused(_other_under_way(names))
         return _Run(client, declared, names, on_step).finish()
@@ -339,8 +101,8 @@ def trim(
     killed trim is finished with the same ones, whatever `values` a second call has. The old table
     with all rows is kept as `Rebuilt.kept_as`. Raises what `rebuild` raises.
     """
-    names, stands = _state(client, declared.name)
-    if not _under_way(names, stands):
+    names, stands = state(client, declared.name)
+    if not under_way(names, stands):
         plan = plan_rebuild(client, declared, tcp_writers_stopped=tcp_writers_stopped)
         if plan.refusals or plan.target is None:
             raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
@@ -612,38 +374,3 @@ class _Run:
         kept = names.kept(datetime.now(UTC))
         self._rename(names.old, kept)
         return Rebuilt(names.table, kept, live.row_count or 0, self.moved, late)
-
-
-def old_tables(client: Client, table: str) -> list[str]:
-    """Return the old tables that rebuilds of `table` kept, the oldest first."""
-    rows = client.query("select table_name from tables()")
-    names = (str(row["table_name"]) for row in rows)
-    stem = table.lower()
-    return sorted(
-        name
-        for name in names
-        if name.lower().startswith(stem) and _OLD.fullmatch(name[len(stem) :])
-    )
-
-
-def drop_old(client: Client, table: str, old: str) -> int:
-    """Drop `old`, a table that a rebuild of `table` kept; returns how many rows it had.
-
-    Raises PlanRefused when it is no such table, or holds rows whose keys `table` does not have.
-    """
-    if old not in old_tables(client, table):
-        raise PlanRefused(f"{old} is no old table of {table}.")
-    stands = live_tables(client, [table, old], counts=True)
-    live, kept = stands.get(table.lower()), stands[old.lower()]
-    if live is None:
-        raise PlanRefused(f"{table} does not stand, and {old} may be all there is of it.")
-    plain = Copy(client, kept, live.to_table())
-    fixed = Copy(client, kept, live.to_table(), fix_timestamps=True)
-    missing = plain.missing_keys(live.name)
-    if missing and fixed.missing_keys(live.name) + fixed.missing_moved(live.name):
-        raise PlanRefused(
-            f"{missing:,} rows of {old} are not in {table}; bring them over, or drop it as any "
-            "other table."
-        )
-    client.execute(render.drop_table(kept.name))
-    return kept.row_count or 0

@@ -21,13 +21,13 @@ from stage1_schema.ops import registration
 def command(
     context: Stage1,
     slug: str,
+    *,
     symbol: str | None,
     granularity: str | None,
     source: str | None,
     bar_interval_ms: int | None,
     lookback_rows: int | None,
     indicator: tuple[str, ...],
-    *,
     dry_run: bool,
 ) -> None:
     """Register dataset SLUG and create its QuestDB tables; safe to repeat.

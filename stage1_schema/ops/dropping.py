@@ -121,7 +121,8 @@ def carry_out(
 
     Raises QuestDBError; run again it goes on where it stopped.
     """
-    dropped, kept = [], []
+    dropped: list[str] = []
+    kept: list[str] = []
     try:
         with client(settings.questdb) as questdb:
             for target in intent.targets:

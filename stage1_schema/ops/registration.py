@@ -303,7 +303,7 @@ def drop(
     directory: Path,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> tuple[dropping.Dropped, Path | None]:
-    """Take a dataset away: QuestDB's tables first, then its rows with those of runs and simulations.
+    """Take a dataset away: QuestDB's tables, then its rows with those of runs and simulations.
 
     With `keep`, tables with rows are renamed and PostgreSQL's rows are written to a JSON-lines
     file in `directory`, whose path is returned. The shared tables keep its rows. Raises

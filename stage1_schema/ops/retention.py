@@ -1,6 +1,6 @@
 """Retention: what the policy lets go, archived and checked before anything is dropped.
 
-The policy stands with the tables (`questdb_ddl.tables.RETENTION`). Bars go by the row's own time, in
+The policy stands with the tables (`questdb_ddl.tables.RETENTION`). Bars go by their own time, in
 whole months: a partition goes when its month began before the month that the limit falls into.
 Predictions, traces and equity carry the bar's time, so they go by the created_at of their run in
 PostgreSQL; rows of runs that PostgreSQL does not know stay and are reported.
@@ -45,7 +45,8 @@ _TABLES = text("""
 SELECT coalesce(nullif(prediction_measurement, ''), walk_config ->> 'prediction_measurement')
        AS name, created_at FROM walkforward_runs
 UNION ALL
-SELECT s.questdb_namespace, r.created_at FROM simulation_runs s JOIN walkforward_runs r USING (run_id)
+SELECT s.questdb_namespace, r.created_at
+  FROM simulation_runs s JOIN walkforward_runs r USING (run_id)
 """)
 
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from questdb_ddl import Client, Hazard, Plan, QuestDBDDLError, Step, apply, plan_for
+from questdb_ddl import kept as kept_tables
 from questdb_ddl import rebuild as rebuilding
+from questdb_ddl.rebuild_plan import RebuildPlan
+from questdb_ddl.rebuild_plan import plan_rebuild as plan_of_rebuild
 from questdb_ddl.tables import SHARED_TABLES, indicators_table, ohlcv_table
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
@@ -148,10 +151,10 @@ def long_client(settings: Settings) -> Client:
 
 def plan_rebuild(
     settings: Settings, name: str, *, fix_timestamps: bool, tcp_writers_stopped: bool
-) -> rebuilding.RebuildPlan:
+) -> RebuildPlan:
     """Return what a rebuild of `name` would do; changes nothing. Raises Stage1Error."""
     with plain_questdb_errors(), long_client(settings) as questdb:
-        return rebuilding.plan_rebuild(
+        return plan_of_rebuild(
             questdb,
             declaration_of(settings, name),
             fix_timestamps=fix_timestamps,
@@ -183,14 +186,14 @@ def drop_old(settings: Settings, name: str, old: str) -> int:
     """Drop an old table that a rebuild kept, named as confirmation; returns its rows."""
     try:
         with long_client(settings) as questdb:
-            kept = rebuilding.old_tables(questdb, name)
+            kept = kept_tables.old_tables(questdb, name)
             if old not in kept:
                 listed = ", ".join(kept) or "none"
                 raise ConfirmationError(
                     f"{old} is no old table of {name}; there is {listed}.",
                     next_step=f"stage1 questdb rebuild {name} --drop-old <one of these>.",
                 )
-            return rebuilding.drop_old(questdb, name, old)
+            return kept_tables.drop_old(questdb, name, old)
     except QuestDBDDLError as error:
         raise QuestDBError(str(error)) from error
 
@@ -221,7 +224,7 @@ def diagnose(
         for table in declarations.tables:
             if table.name.lower() in standing:
                 progress(table.name)
-                intent = rebuilding.plan_rebuild(questdb, table, tcp_writers_stopped=True)
+                intent = plan_of_rebuild(questdb, table, tcp_writers_stopped=True)
                 repeated = intent.rows - intent.keys
                 times = str(intent.suspects)
                 found.append(Diagnosis(table.name, intent.rows, repeated, times))

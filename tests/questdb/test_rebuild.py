@@ -26,7 +26,9 @@ from questdb_ddl import (
     plan_for,
     render,
 )
-from questdb_ddl.rebuild import Names, drop_old, old_tables, plan_rebuild, rebuild, target_for
+from questdb_ddl.kept import drop_old, old_tables
+from questdb_ddl.rebuild import rebuild
+from questdb_ddl.rebuild_plan import Names, plan_rebuild, target_for
 from questdb_ddl.tables import ohlcv_table
 from stage1_schema.servers.questdb import LocalQuestDB
 
@@ -120,7 +122,7 @@ def test_the_old_table_is_kept_until_it_is_named(client, field):
         drop_old(client, field.name, field.name)
     client.execute(f"INSERT INTO {kept} (timestamp, tag) VALUES ('2031-01-01', 'late')")
     client.wait_for(kept)
-    with pytest.raises(PlanRefused, match="1 rows of .* are not in"):
+    with pytest.raises(PlanRefused, match=r"1 rows of .* are not in"):
         drop_old(client, field.name, kept)
     client.execute(f"INSERT INTO {field.name} (timestamp, tag) VALUES ('2031-01-01', 'late')")
     client.wait_for(field.name)

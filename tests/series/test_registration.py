@@ -12,7 +12,7 @@ from stage1_schema.ops.registration import Attributes
 BTC = Attributes(symbol="BTCUSDT", granularity="4h")
 
 
-class Failed(Exception):
+class Failed(Exception):  # noqa: N818 - stands for a kill
     pass
 
 

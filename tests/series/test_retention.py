@@ -57,7 +57,7 @@ def test_bars_go_by_whole_months_and_the_boundary_month_stays(stores, questdb, l
     intent = retention.plan(stores)
     (going,) = intent.going
     assert (going.table, going.rows, len(going.partitions)) == ("indicator_bars", 2, 2)
-    with pytest.raises(ConfirmationError, match="indicator_bars .2 rows."):
+    with pytest.raises(ConfirmationError, match=r"indicator_bars .2 rows."):
         retention.confirm(intent, None)
     (gone,) = retention.apply(stores, intent, tmp_path)
     assert rows(questdb, "indicator_bars") == 2
