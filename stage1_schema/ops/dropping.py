@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from questdb_ddl import QuestDBDDLError, live_tables, render, retire
+from questdb_ddl import QuestDBDDLError, drop, live_tables, retire
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
 from stage1_schema.ops import series
 from stage1_schema.questdb import client, plain_questdb_errors
@@ -131,7 +131,7 @@ def carry_out(
                     outcome = retire(questdb, target.table, datetime.now(UTC))
                     (kept if outcome.kept_as else dropped).append(outcome.kept_as or target.table)
                 else:
-                    questdb.execute(render.drop_table(target.table))
+                    drop(questdb, target.table)
                     dropped.append(target.table)
             back = _came_back(questdb, {t.table.lower() for t in intent.targets}, watch_seconds)
     except QuestDBDDLError as error:

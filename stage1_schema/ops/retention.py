@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from questdb_ddl import Client, QuestDBDDLError, live_tables, render
+from questdb_ddl import Client, QuestDBDDLError, drop, live_tables, render
 from questdb_ddl.export import Exported, export
 from questdb_ddl.names import literal, quote
 from questdb_ddl.rebuild import trim
@@ -303,4 +303,4 @@ def _take_away(questdb: Client, going: Going, *, tcp_writers_stopped: bool) -> N
         if done.kept_as:
             questdb.execute(render.drop_table(done.kept_as))  # its other rows are in the new table
     else:
-        questdb.execute(render.drop_table(going.table))
+        drop(questdb, going.table)
