@@ -29,7 +29,8 @@ SAME = f"tag {SYMBOL}, value DOUBLE, n LONG"
 
 
 @pytest.fixture
-def table(name):
+def table(name, lacks):
+    lacks("TTL")
     return Table(
         name,
         (Column("tag", Symbol(512)), Column("value", Double()), Column("n", Long())),
