@@ -4,7 +4,7 @@ BIN := .venv/bin
 POSTGRES_VERSIONS ?= 14 16 18
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down clean reset test test-postgres-matrix check revision release
+.PHONY: help install up down clean reset test test-postgres-matrix test-questdb-matrix check revision release
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ check: install ## Lint, type-check and test: what CI runs
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
 	@$(MAKE) --no-print-directory test-postgres-matrix POSTGRES_VERSIONS='14 16'
+	@$(MAKE) --no-print-directory test-questdb-matrix
+
+test-questdb-matrix: install ## Run the core tests on QuestDB 8.2.0 and 9.0.3
+	@for version in 8.2.0 9.0.3; do echo "QuestDB $$version"; \
+	  $(BIN)/python -m pytest -q -m core --questdb-version $$version tests/questdb || exit 1; done
 
 revision: install ## Generate a revision from changed declarations (m="what it does")
 	@$(if $(m),,$(error say what it does: make revision m="add a column"))$(BIN)/alembic revision --autogenerate -m "$(m)"

@@ -18,7 +18,7 @@ from questdb_ddl.errors import (
 from questdb_ddl.introspect import live_tables
 from questdb_ddl.names import MAX_NAME_LENGTH, check_table_name
 from questdb_ddl.plan import Hazard, Plan, Step, fingerprint, make_plan
-from questdb_ddl.spec import check_distinct
+from questdb_ddl.spec import Kind, check_distinct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -198,3 +198,23 @@ def retire(client: Client, name: str, now: datetime) -> Retired:
         return Retired(found.name, RetireAction.RENAMED, target, rows)
     client.execute(render.drop_table(target))
     return Retired(found.name, RetireAction.DROPPED)
+
+
+def drop(client: Client, name: str) -> bool:
+    """Drop the table `name` for good; tells whether it stood. Safe to repeat.
+
+    It is renamed first: an ILP connection over HTTP that is kept open goes on writing into a
+    dropped table and is told that all is well, even when a new one stands under the name. After a
+    rename it looks the name up again. Tried on QuestDB 9.3.4.
+    """
+    found = live_tables(client, [name]).get(name.lower())
+    if found is None:
+        return False
+    target = retired_name(found.name, datetime.now(UTC))
+    if found.kind is Kind.TABLE and not found.suspended:
+        client.execute(render.rename_table(found.name, target))
+        client.wait_for(target)
+        client.execute(render.drop_table(target))
+    else:
+        client.execute(render.drop_table(found.name))
+    return True

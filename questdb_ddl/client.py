@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
@@ -20,7 +21,7 @@ from questdb_ddl.errors import (
 from questdb_ddl.names import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 _ANSWERS = ("error", "dataset", "ddl", "dml")
@@ -104,6 +105,33 @@ class Client:
         answer = self._answer(sql)
         names = [column["name"] for column in answer.get("columns", ())]
         return [dict(zip(names, row, strict=True)) for row in answer.get("dataset", ())]
+
+    def stream(self, sql: str, form: str) -> Iterator[bytes]:
+        """Yield the rows of a query as a file in pieces; `form` is `csv` or `parquet`.
+
+        A failure after the first rows can only cut the file: check what was written.
+        """
+        path = f"{self._path.removesuffix('/exec')}/exp"
+        try:
+            response = self._pool.request(
+                "GET",
+                path,
+                fields={"query": sql, "fmt": form},
+                headers=self._headers,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+            )
+            try:
+                if response.status != HTTPStatus.OK:
+                    raise QueryError(sql, response.data.decode(errors="replace"))
+                yield from response.stream(2**20)
+            finally:
+                response.release_conn()
+        except HTTPError as error:
+            raise Unreachable(
+                f"QuestDB at {self.url} broke the export off: {_cause(error)}."
+            ) from None
 
     def wait_for(self, table: str) -> None:
         """Wait until everything sent to a WAL table is applied; returns at once for other tables.

@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from stage1_schema.servers.binaries import postgres_binaries
+from stage1_schema.servers.binaries import postgres_binaries, questdb_jar
 from stage1_schema.servers.postgres import LocalPostgres
 from stage1_schema.servers.questdb import LocalQuestDB
 
@@ -18,6 +18,7 @@ def pytest_addoption(parser):
         "--postgres-version", default="18", help="The server's major version: 14, 16 or 18."
     )
     parser.addoption("--update-golden", action="store_true", help="Rewrite the golden files.")
+    parser.addoption("--questdb-version", default="9.3.4", help="Such as 8.2.0.")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -48,7 +49,14 @@ def postgres_server(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def questdb_server(tmp_path_factory):
-    """A QuestDB 9.3.4 with `url` and `directory`."""
-    with LocalQuestDB(tmp_path_factory.mktemp("questdb")) as server:
+def questdb_version(request):
+    """The version of QuestDB that the tests run on."""
+    return request.config.getoption("--questdb-version")
+
+
+@pytest.fixture(scope="session")
+def questdb_server(tmp_path_factory, questdb_version):
+    """A QuestDB with `url` and `directory`; 9.3.4 unless told otherwise."""
+    jar = questdb_jar(questdb_version)
+    with LocalQuestDB(tmp_path_factory.mktemp("questdb"), jar=jar) as server:
         yield server

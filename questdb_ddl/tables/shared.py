@@ -70,7 +70,9 @@ TRADING_SIM_TRACES = Table(
 """One row per trade; `timestamp` is the entry.
 
 The exit is a key because a dual simulation can enter a long and a short trade on one bar and
-the line has no side. Two such trades that also leave on one bar are still one row.
+the line has no side. Two such trades that also leave on one bar are still one row: no field of the
+line tells the sides apart for good. `pnl` would, but then a re-export with other costs would double
+every trade instead of replacing it. The table of the simulation, and PostgreSQL, know the side.
 """
 
 TRADING_SIM_EQUITY = Table(

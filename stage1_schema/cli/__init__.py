@@ -16,7 +16,7 @@ from stage1_schema.errors import Stage1Error
 COMMANDS = (
     "check", "down", "duplicates", "history", "plan", "release", "reset", "status", "up", "upgrade",
 )  # fmt: skip
-GROUPS = ("dataset", "questdb", "roles")
+GROUPS = ("dataset", "questdb", "retention", "roles")
 
 
 class Stage1:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from questdb_ddl import Client, live_tables, render, retire
+from questdb_ddl import Client, drop, live_tables, retire
 from questdb_ddl.tables import SHARED_TABLES
 from stage1_schema.alembic_plugin import history, standing
 from stage1_schema.connect import engine, plain_errors
@@ -143,7 +143,7 @@ def run(
         for table in intent.questdb:
             progress(f"QuestDB: taking away {table}")
             if not keep:
-                questdb.execute(render.drop_table(table.name))
+                drop(questdb, table.name)
             elif (outcome := retire(questdb, table.name, datetime.now(UTC))).kept_as:
                 kept.append(f"QuestDB table {outcome.kept_as}")
     progress("PostgreSQL: taking away what stands")

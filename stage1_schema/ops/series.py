@@ -1,16 +1,29 @@
-"""The QuestDB tables that should stand: the shared ones, and those of datasets that do stand."""
+"""The QuestDB tables that should stand: planned, applied, rebuilt."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from questdb_ddl import Client, Hazard, Plan, Step, apply, plan_for
+from questdb_ddl import Client, Hazard, Plan, QuestDBDDLError, Step, apply, plan_for
+from questdb_ddl import kept as kept_tables
+from questdb_ddl import rebuild as rebuilding
+from questdb_ddl.rebuild_plan import RebuildPlan
+from questdb_ddl.rebuild_plan import plan_rebuild as plan_of_rebuild
 from questdb_ddl.tables import SHARED_TABLES, indicators_table, ohlcv_table
+from stage1_schema.connect import engine, plain_errors
+from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
+from stage1_schema.ops import owned
+from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from questdb_ddl import Table
+    from stage1_schema.settings import Settings
+
+REBUILD_TIMEOUT_MS = 6 * 3_600_000
+"""A month of a large table is one statement, and its answer comes when it is done."""
 
 
 def declared(recorded: Iterable[str], standing: Collection[str]) -> tuple[Table, ...]:
@@ -27,21 +40,192 @@ def declared(recorded: Iterable[str], standing: Collection[str]) -> tuple[Table,
     return tuple(tables)
 
 
-def plan(questdb: Client) -> Plan:
-    """Return what brings the shared tables to their declarations; changes nothing."""
-    return plan_for(questdb, SHARED_TABLES)
+@dataclass(frozen=True)
+class SeriesPlan:
+    """The plan for every declared table, the tables nobody declared, names that are unusable."""
+
+    plan: Plan
+    extra: tuple[str, ...]
+    unusable: tuple[str, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do and nothing to refuse."""
+        return self.plan.empty
+
+    def __str__(self) -> str:
+        lines = [str(self.plan)]
+        lines += [f"-- extra: {name}: nothing declares it" for name in self.extra]
+        lines += [f"-- unusable: {reason}" for reason in self.unusable]
+        lines.append(f"-- fingerprint {self.plan.fingerprint}")
+        return "\n".join(lines)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data for `--json`."""
+        return {
+            "steps": [
+                {"table": s.table, "sql": s.sql, "reason": s.reason, "hazards": list(s.hazards)}
+                for s in self.plan.steps
+            ],
+            "refusals": [{"table": r.table, "reason": r.reason} for r in self.plan.refusals],
+            "left": [str(difference) for difference in self.plan.left],
+            "hazards": list(self.plan.hazards),
+            "extra": list(self.extra),
+            "unusable": list(self.unusable),
+            "fingerprint": self.plan.fingerprint,
+        }
+
+
+def catalogue(settings: Settings) -> owned.Catalogue:
+    """Return every declared table. Raises PostgresError."""
+    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+        return owned.read(connection)
+
+
+def plan(questdb: Client, declarations: owned.Catalogue = owned.SHARED) -> SeriesPlan:
+    """Return what brings QuestDB to the declarations; changes nothing."""
+    names = {table.name.lower() for table in declarations.tables}
+    standing = (str(r["table_name"]) for r in questdb.query("select table_name from tables()"))
+    extra = sorted(n for n in standing if n.lower() not in names and not _is_own(n))
+    return SeriesPlan(plan_for(questdb, declarations.tables), tuple(extra), declarations.unusable)
+
+
+def _is_own(name: str) -> bool:
+    from questdb_ddl.names import is_system_table  # noqa: PLC0415 - one place
+
+    return is_system_table(name)
 
 
 def carry_out(
     questdb: Client,
-    intent: Plan,
+    intent: SeriesPlan,
     *,
     allow: Collection[str] = (),
+    fingerprint: str | None = None,
+    skip_refused: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Step, ...]:
     """Apply `intent` and return its steps. `allow` names hazards such as `deletes data`.
 
-    Raises questdb_ddl's PlanRefused when the tables changed since, or a hazard was not allowed.
+    `fingerprint` is that of a plan somebody reviewed. Raises questdb_ddl's PlanRefused when the
+    tables changed since, a hazard was not allowed, or the plan has refusals (`skip_refused`
+    carries out the rest).
     """
+    if fingerprint is not None and fingerprint != intent.plan.fingerprint:
+        raise QuestDBError(
+            "The tables or their declarations changed since the plan was reviewed.",
+            next_step="review it again: stage1 questdb plan.",
+        )
     allowed = [hazard for hazard in Hazard if hazard in allow]
-    return apply(questdb, intent, lambda step: progress(step.table), allow=allowed)
+    return apply(
+        questdb,
+        intent.plan,
+        lambda step: progress(step.table),
+        allow=allowed,
+        skip_refused=skip_refused,
+    )
+
+
+def declaration_of(settings: Settings, name: str) -> Table:
+    """Return the declaration of the table called `name`.
+
+    PostgreSQL is asked unless the table is a shared one. A table that only its name tells to be a
+    dataset's is declared by that. Raises Stage1Error for any other.
+    """
+    found = owned.SHARED.find(name) or catalogue(settings).find(name)
+    if found:
+        return found.table
+    kinds = {"ohlcv": ohlcv_table, "indicators": indicators_table}
+    if declare := kinds.get(name.partition("_")[0].lower()):
+        return declare(name, name=name)
+    raise Stage1Error(
+        f"Nothing declares the table {name}.",
+        next_step="register its dataset, run or simulation first, then try again.",
+    )
+
+
+def long_client(settings: Settings) -> Client:
+    """Return a client that waits for statements that read or copy a whole table."""
+    return client(replace(settings.questdb, rest_timeout_ms=REBUILD_TIMEOUT_MS))
+
+
+def plan_rebuild(
+    settings: Settings, name: str, *, fix_timestamps: bool, tcp_writers_stopped: bool
+) -> RebuildPlan:
+    """Return what a rebuild of `name` would do; changes nothing. Raises Stage1Error."""
+    with plain_questdb_errors(), long_client(settings) as questdb:
+        return plan_of_rebuild(
+            questdb,
+            declaration_of(settings, name),
+            fix_timestamps=fix_timestamps,
+            tcp_writers_stopped=tcp_writers_stopped,
+        )
+
+
+def rebuild(
+    settings: Settings,
+    name: str,
+    *,
+    fix_timestamps: bool = False,
+    tcp_writers_stopped: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> rebuilding.Rebuilt:
+    """Rebuild the table `name`, or finish what was begun. Raises Stage1Error."""
+    table = declaration_of(settings, name)
+    with plain_questdb_errors(), long_client(settings) as questdb:
+        return rebuilding.rebuild(
+            questdb,
+            table,
+            progress,
+            fix_timestamps=fix_timestamps,
+            tcp_writers_stopped=tcp_writers_stopped,
+        )
+
+
+def drop_old(settings: Settings, name: str, old: str) -> int:
+    """Drop an old table that a rebuild kept, named as confirmation; returns its rows."""
+    try:
+        with long_client(settings) as questdb:
+            kept = kept_tables.old_tables(questdb, name)
+            if old not in kept:
+                listed = ", ".join(kept) or "none"
+                raise ConfirmationError(
+                    f"{old} is no old table of {name}; there is {listed}.",
+                    next_step=f"stage1 questdb rebuild {name} --drop-old <one of these>.",
+                )
+            return kept_tables.drop_old(questdb, name, old)
+    except QuestDBDDLError as error:
+        raise QuestDBError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the rows of one table show: times in a wrong unit, keys that repeat."""
+
+    table: str
+    rows: int
+    repeated: int
+    times: str
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing was found."""
+        return not self.repeated and not self.times
+
+
+def diagnose(
+    settings: Settings, progress: Callable[[str], None] = lambda _: None
+) -> tuple[Diagnosis, ...]:
+    """Read every declared table that stands, row by row. Raises Stage1Error."""
+    declarations = catalogue(settings)
+    found = []
+    with plain_questdb_errors(), long_client(settings) as questdb:
+        standing = {r["table_name"].lower() for r in questdb.query("select * from tables()")}
+        for table in declarations.tables:
+            if table.name.lower() in standing:
+                progress(table.name)
+                intent = plan_of_rebuild(questdb, table, tcp_writers_stopped=True)
+                repeated = intent.rows - intent.keys
+                times = str(intent.suspects)
+                found.append(Diagnosis(table.name, intent.rows, repeated, times))
+    return tuple(found)

@@ -5,8 +5,9 @@ import itertools
 import pytest
 import urllib3
 
-from questdb_ddl import Client, TableSuspended, live_tables
+from questdb_ddl import Client, QueryError, TableSuspended, live_tables
 from questdb_ddl.render import drop_table
+from stage1_schema.servers.binaries import questdb_jar
 from stage1_schema.servers.questdb import LocalQuestDB
 
 _NUMBERS = itertools.count()
@@ -83,3 +84,29 @@ def other(other_server):
 def other_ilp(other):
     headers = urllib3.make_headers(basic_auth=f"{OTHER_USER}:{OTHER_PASSWORD}")
     return lambda table, lines: send_lines(other, table, lines, headers)
+
+
+@pytest.fixture(scope="session")
+def tcp_server(tmp_path_factory, questdb_version):
+    """A QuestDB that takes ILP over TCP too."""
+    with LocalQuestDB(
+        tmp_path_factory.mktemp("tcp"),
+        jar=questdb_jar(questdb_version),
+        ilp_tcp=True,
+        settings={"line.tcp.commit.interval.default": "200"},
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def lacks(client):
+    """Skip a test, with the reason, where the server does not know what it needs."""
+    probes = {"TTL": "select ttlValue from tables() limit 1"}
+
+    def lacks(feature):
+        try:
+            client.query(probes[feature])
+        except QueryError:
+            pytest.skip(f"QuestDB {client.server_version()} has no {feature}")
+
+    return lacks

@@ -29,7 +29,8 @@ SAME = f"tag {SYMBOL}, value DOUBLE, n LONG"
 
 
 @pytest.fixture
-def table(name):
+def table(name, lacks):
+    lacks("TTL")
     return Table(
         name,
         (Column("tag", Symbol(512)), Column("value", Double()), Column("n", Long())),
@@ -42,6 +43,7 @@ def equal(client, table):
     return compare(table, live_tables(client, [table.name])[table.name.lower()]).equal
 
 
+@pytest.mark.core
 def test_nothing_to_do(client, table):
     ensure_table(client, table)
     plan = plan_for(client, [table])
@@ -49,6 +51,7 @@ def test_nothing_to_do(client, table):
     assert apply(client, plan) == ()
 
 
+@pytest.mark.core
 def test_missing_tables_are_created_in_one_plan_and_steps_are_told(client, name):
     tables = [ohlcv_table("x", name=f"{name}_o"), indicators_table("x", name=f"{name}_i")]
     told = []
@@ -96,6 +99,7 @@ def test_a_hazard_is_refused_until_it_is_allowed_by_name(client, table):
     assert equal(client, without)
 
 
+@pytest.mark.core
 def test_a_plan_that_no_longer_fits_is_refused(client, table, name):
     plan = plan_for(client, [table])
     client.execute(f"CREATE TABLE {name} (a INT)")
@@ -190,6 +194,7 @@ def test_a_writer_that_creates_the_table_first_is_noticed(client, table, name, m
     assert len(caught.value.differences) > 3
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("table", SHARED_TABLES, ids=lambda table: table.name)
 def test_ensure_twice(client, name, table):
     table = table.renamed(name)

@@ -1,8 +1,12 @@
-"""The lines of the clients' contract, sent over HTTP to tables that were created before."""
+"""The lines of the clients' contract, sent over HTTP and TCP to tables that were created before."""
+
+import socket
+import time
 
 import pytest
 
-from questdb_ddl import compare, ensure_table, live_tables
+from questdb_ddl import Client, compare, ensure_table, live_tables
+from questdb_ddl.render import drop_table
 from questdb_ddl.tables import (
     INDICATOR_BARS,
     TRADING_SIM_EQUITY,
@@ -13,6 +17,7 @@ from questdb_ddl.tables import (
     predictions_table,
     simulation_table,
 )
+from tests.questdb.conftest import send_lines
 
 JANUARY, FEBRUARY = 1_735_689_600_000, 1_738_368_000_000
 """2025-01-01 and 2025-02-01 in milliseconds UTC; a line has nanoseconds."""
@@ -104,20 +109,45 @@ CASES = {
 }  # fmt: skip
 
 
+def over_http(server, client, table, lines):
+    assert send_lines(client, table, lines) == 204
+
+
+def over_tcp(server, client, table, lines):
+    """Send lines and wait until the server committed them: TCP gives no answer."""
+    before = transactions(client, table)
+    with socket.create_connection((server.host, server.ilp_port)) as connection:
+        connection.sendall("".join(f"{line}\n" for line in lines).encode())
+    deadline = time.monotonic() + 20
+    while transactions(client, table) == before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    client.wait_for(table)
+
+
+def transactions(client, table):
+    (row,) = client.query(f"select sequencerTxn n from wal_tables() where name = '{table}'")
+    return row["n"]
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("send", [over_http, over_tcp])
 @pytest.mark.parametrize("case", CASES)
-def test_lines_land_by_month_and_twice_makes_no_more_rows(client, name, ilp, case):
+def test_lines_land_by_month_and_twice_makes_no_more_rows(tcp_server, case, send):
     table, lines = CASES[case]
+    name = f"{send.__name__}_{list(CASES).index(case)}"
     table = table.renamed(name)
-    ensure_table(client, table)
     sent = [f"{name}{line} {ms * 10**6}" for ms in (JANUARY, FEBRUARY) for line in lines]
-    for _ in range(2):
-        assert ilp(name, sent) == 204
-        live = live_tables(client, [name], counts=True)[name]
-        assert live.row_count == len(sent)
-    assert compare(table, live).equal
-    assert live.min_timestamp == "2025-01-01T00:00:00.000000Z"
-    partitions = client.query(f"select name from table_partitions('{name}')")
-    assert [partition["name"] for partition in partitions] == ["2025-01", "2025-02"]
+    with Client(tcp_server.url) as client:
+        client.execute(drop_table(name))
+        ensure_table(client, table)
+        for _ in range(2):
+            send(tcp_server, client, name, sent)
+            live = live_tables(client, [name], counts=True)[name]
+            assert live.row_count == len(sent)
+        assert compare(table, live).equal
+        assert live.min_timestamp == "2025-01-01T00:00:00.000000Z"
+        partitions = client.query(f"select name from table_partitions('{name}')")
+        assert [partition["name"] for partition in partitions] == ["2025-01", "2025-02"]
 
 
 def test_values_land_with_their_types(client, name, ilp):

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+import urllib3
 
 from questdb_ddl import (
     DeclarationError,
     RetireAction,
     Table,
     TableSuspended,
+    drop,
     ensure_table,
     live_tables,
     retire,
@@ -61,3 +63,15 @@ def test_the_time_is_utc():
     assert retired_name("t", berlin) == "t_retired_20250301T123015Z"
     with pytest.raises(DeclarationError, match="no time zone"):
         retired_name("t", NOW.replace(tzinfo=None))
+
+
+def test_drop_leaves_no_open_connection_behind(client, name):
+    with urllib3.PoolManager() as pool:
+        for number in range(4):
+            ensure_table(client, Table(name, ()))
+            answer = pool.request("POST", f"{client.url}/write", body=f"{name} n={number}i\n")
+            assert answer.status == 204
+            client.wait_for(name)
+            assert client.query(f"select n from {name}") == [{"n": number}]
+            assert drop(client, name)
+    assert not drop(client, name)

@@ -1,0 +1,51 @@
+"""Old tables that rebuilds kept: found by name, dropped once nothing of them is missing."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from questdb_ddl import render
+from questdb_ddl.copying import Copy
+from questdb_ddl.errors import PlanRefused
+from questdb_ddl.introspect import live_tables
+
+if TYPE_CHECKING:
+    from questdb_ddl.client import Client
+
+_OLD = re.compile(r"_old_\d{8}T\d{6}Z")
+
+
+def old_tables(client: Client, table: str) -> list[str]:
+    """Return the old tables that rebuilds of `table` kept, the oldest first."""
+    rows = client.query("select table_name from tables()")
+    names = (str(row["table_name"]) for row in rows)
+    stem = table.lower()
+    return sorted(
+        name
+        for name in names
+        if name.lower().startswith(stem) and _OLD.fullmatch(name[len(stem) :])
+    )
+
+
+def drop_old(client: Client, table: str, old: str) -> int:
+    """Drop `old`, a table that a rebuild of `table` kept; returns how many rows it had.
+
+    Raises PlanRefused when it is no such table, or holds rows whose keys `table` does not have.
+    """
+    if old not in old_tables(client, table):
+        raise PlanRefused(f"{old} is no old table of {table}.")
+    stands = live_tables(client, [table, old], counts=True)
+    live, kept = stands.get(table.lower()), stands[old.lower()]
+    if live is None:
+        raise PlanRefused(f"{table} does not stand, and {old} may be all there is of it.")
+    plain = Copy(client, kept, live.to_table())
+    fixed = Copy(client, kept, live.to_table(), fix_timestamps=True)
+    missing = plain.missing_keys(live.name)
+    if missing and fixed.missing_keys(live.name) + fixed.missing_moved(live.name):
+        raise PlanRefused(
+            f"{missing:,} rows of {old} are not in {table}; bring them over, or drop it as any "
+            "other table."
+        )
+    client.execute(render.drop_table(kept.name))
+    return kept.row_count or 0

@@ -1,0 +1,376 @@
+"""Rebuild a table whose partitioning, timestamp type or deduplication no ALTER can mend.
+
+The old table is copied month by month into a new one, both change names, and what was written
+meanwhile follows before the new one is visible. How far a rebuild came stands in the names alone
+(`Names`), so one that was killed at any point is finished by calling `rebuild` again.
+
+A writer over HTTP may go on all the time. Between the two renames the table does not exist: a
+server that creates tables by itself makes one there, which is merged too; a server that does not
+refuses the writer's request, which has to be sent again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from questdb_ddl import render
+from questdb_ddl.copying import Copy
+from questdb_ddl.diff import compare
+from questdb_ddl.errors import PlanRefused, QueryError, TableSuspended, VerificationFailed
+from questdb_ddl.introspect import live_tables
+from questdb_ddl.names import literal, quote
+from questdb_ddl.rebuild_plan import Names, plan_rebuild, state, target_for, under_way
+from questdb_ddl.spec import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from questdb_ddl.client import Client
+    from questdb_ddl.spec import LiveTable, Table
+
+ROUNDS = 3
+"""How often the copy of a table that is written all the time is gone through before the swap."""
+
+_SETTLE_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild did. `kept_as` is the old table's name now, None where nothing was done."""
+
+    table: str
+    kept_as: str | None = None
+    rows: int = 0
+    moved: int = 0
+    late: int = 0
+
+
+def rebuild(
+    client: Client,
+    declared: Table,
+    on_step: Callable[[str], None] = lambda _: None,
+    *,
+    fix_timestamps: bool = False,
+    tcp_writers_stopped: bool = False,
+) -> Rebuilt:
+    """Rebuild the table called like `declared`, or finish what was begun; `on_step` is told each.
+
+    With `fix_timestamps`, rows that were sent in a wrong unit move to where they belong. Raises
+    PlanRefused with the reasons where it would lose something, VerificationFailed when the new
+    table does not hold what the old one does (the old one then stands untouched under its name
+    or `Names.old`), TableSuspended when a table stops applying.
+    """
+    names, stands = state(client, declared.name)
+    if under_way(names, stands):
+        if names.mode == "_trimmed" or (fix_timestamps and not names.fixed):
+            raise PlanRefused(_other_under_way(names))
+        return _Run(client, declared, names, on_step).finish()
+    plan = plan_rebuild(
+        client, declared, fix_timestamps=fix_timestamps, tcp_writers_stopped=tcp_writers_stopped
+    )
+    if plan.refusals:
+        raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
+    if plan.empty or plan.target is None:
+        return Rebuilt(plan.table)
+    names = Names(plan.table, "_fixed" if fix_timestamps else "")
+    client.execute(render.create_table(plan.target.renamed(names.new)))
+    on_step(f"created {names.new}")
+    return _Run(client, declared, names, on_step).finish()
+
+
+def _other_under_way(names: Names) -> str:
+    kind = {"": "", "_fixed": " that fixes timestamps", "_trimmed": " that leaves rows out"}
+    return f"A rebuild{kind[names.mode]} of {names.table} is under way; finish it first."
+
+
+def trim(
+    client: Client,
+    declared: Table,
+    column: str,
+    values: Iterable[str],
+    on_step: Callable[[str], None] = lambda _: None,
+    *,
+    tcp_writers_stopped: bool = False,
+) -> Rebuilt:
+    """Rebuild a table without the rows whose `column` is one of `values`.
+
+    QuestDB has no DELETE. The values are kept in a table of their own until it is done, so that a
+    killed trim is finished with the same ones, whatever `values` a second call has. The old table
+    with all rows is kept as `Rebuilt.kept_as`. Raises what `rebuild` raises.
+    """
+    names, stands = state(client, declared.name)
+    if not under_way(names, stands):
+        plan = plan_rebuild(client, declared, tcp_writers_stopped=tcp_writers_stopped)
+        if plan.refusals or plan.target is None:
+            raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
+        names = Names(plan.table, "_trimmed")
+        client.execute(render.drop_table(names.without))
+        client.execute(f"CREATE TABLE {quote(names.without)} ({quote(column)} SYMBOL)")
+        for batch in _batches(sorted(values)):
+            rows = ", ".join(f"({literal(value)})" for value in batch)
+            client.execute(f"INSERT INTO {quote(names.without)} VALUES {rows}")
+        on_step(f"noted what goes in {names.without}")
+        client.execute(render.create_table(plan.target.renamed(names.new)))
+        on_step(f"created {names.new}")
+    elif names.mode != "_trimmed":
+        raise PlanRefused(_other_under_way(names))
+    gone = f"select {quote(column)} from {quote(names.without)}"
+    only = f"({quote(column)} is null or {quote(column)} not in ({gone}))"
+    done = _Run(client, declared, names, on_step, only).finish()
+    client.execute(render.drop_table(names.without))
+    return done
+
+
+def _batches(values: list[str], size: int = 200) -> Iterator[list[str]]:
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+class _Run:
+    def __init__(
+        self,
+        client: Client,
+        declared: Table,
+        names: Names,
+        on_step: Callable[[str], None],
+        only: str = "",
+    ) -> None:
+        self.only = only
+        self.client = client
+        self.declared = declared
+        self.names = names
+        self.told = on_step
+        self.moved = 0
+        self.merged: int | None = None  # the old table's last transaction that was carried over
+
+    def finish(self) -> Rebuilt:
+        self._cancel_orphans()
+        names = self.names
+        if not self._stands(names.old):
+            if not self._stands(names.table):
+                raise VerificationFailed(
+                    f"{names.new} stands but {names.table} does not: somebody else dropped or "
+                    f"renamed it. Bring it back, or rename {names.new} by hand."
+                )
+            clean = self._copy_while_written()
+            self._rename(names.table, names.old)
+            self.merged = self._after_rename(names.old, clean)
+        if self._stands(names.new):
+            gaps = self._gaps()
+            alone = not gaps and not self._stands(names.seen(0))
+            self._merge(names.old, alone=alone)
+            for number in gaps:  # of a rebuild that was killed between the two renames
+                self._carry(names.seen(number), compare_rows=True, alone=False)
+            while self._stands(names.new):
+                self._take_the_name()
+        return self._conclude()
+
+    def _stands(self, name: str) -> LiveTable | None:
+        return live_tables(self.client, [name]).get(name.lower())
+
+    def _rename(self, name: str, new: str) -> None:
+        self.client.execute(render.rename_table(name, new))
+        self.client.wait_for(new)
+        self.told(f"renamed {name} to {new}")
+
+    def _cancel_orphans(self) -> None:
+        """Stop copies that a killed rebuild left running on the server, and wait for their end."""
+        prefix = f'insert into "{self.names.new}"'.lower()
+        for _ in range(600):
+            running = [
+                row
+                for row in self.client.query("select query_id, query from query_activity()")
+                if str(row["query"]).lower().startswith(prefix)
+            ]
+            if not running:
+                return
+            for row in running:
+                try:
+                    self.client.execute(f"CANCEL QUERY {row['query_id']}")
+                except QueryError:  # it ended by itself
+                    continue
+            time.sleep(0.1)
+        raise VerificationFailed(
+            f"A copy into {self.names.new} of an earlier rebuild does not end; see "
+            "query_activity() and cancel it there."
+        )
+
+    def _transactions(self, name: str) -> int | None:
+        """Return how many transactions were written to `name`; None for a table without WAL."""
+        rows = self.client.query("select name, sequencerTxn from wal_tables()")
+        return next((r["sequencerTxn"] for r in rows if r["name"].lower() == name.lower()), None)
+
+    def _copy(self, source: str, target_name: str) -> Copy:
+        """Return the copy of `source` into a table, which gets the columns that it lacks."""
+        self.client.wait_for(source)
+        found, target = self._stands(source), self._stands(target_name)
+        if found is None or target is None:
+            raise VerificationFailed(
+                f"{source if found is None else target_name} went away during the rebuild."
+            )
+        if found.suspended or target.suspended:
+            raise TableSuspended(source if found.suspended else target_name)
+        stamp = (found.designated_timestamp or "").lower()
+        for column in found.columns:
+            if target.column(column.name) is None and column.name.lower() != stamp:
+                added = Column(column.name, column.type)
+                self.client.execute(render.add_column(target_name, added))
+                self.client.wait_for(target_name)
+        target = self._stands(target_name) or target
+        return Copy(
+            self.client,
+            found,
+            target.to_table(),
+            fix_timestamps=self.names.fixed,
+            only=self.only,
+        )
+
+    def _copy_while_written(self) -> int | None:
+        """Copy until nothing is written during a round, or as often as ROUNDS.
+
+        Returns the last transaction that the copy is known to hold, None where there is none.
+        """
+        table = self.names.table
+        for number in range(ROUNDS):
+            before = self._transactions(table)
+            self._carry(table, compare_rows=number > 0 or bool(self.names.mode), alone=True)
+            if before is not None and before == self._transactions(table):
+                return before
+        return None
+
+    def _after_rename(self, name: str, copied: int | None) -> int | None:
+        """Return the transaction of the rename if it follows the last copied one, else None."""
+        if copied is None:
+            return None
+        later = self.client.query(
+            f"select sequencerTxn, walId from wal_transactions({literal(name)}) "
+            f"where sequencerTxn > {copied}"
+        )
+        # The rename is a transaction too; what changes no rows is of WAL -1.
+        only_rename = len(later) == 1 and later[0]["walId"] < 0
+        return int(later[0]["sequencerTxn"]) if only_rename else None
+
+    def _carry(self, source: str, *, compare_rows: bool, alone: bool) -> int:
+        """Copy the months that differ, and return how many those were.
+
+        `compare_rows` looks at every value and not at counts and sums only; `alone` tells that
+        the new table holds nothing but rows of `source`.
+        """
+        copy = self._copy(source, self.names.new)
+        if moved := copy.insert_moved(self.names.new):
+            self.moved += moved
+            self.told(f"moved {moved:,} rows of {source} to where they belong")
+        months = copy.months()
+        total = sum(month.rows for month in months)
+        copied = done = 0
+        for month in months:
+            done += month.rows
+            found, there = copy.summary(self.names.new, month)
+            same = found == there or bool(self.names.mode) or not alone
+            if not same or (compare_rows and copy.differing(self.names.new, month)):
+                copy.insert(self.names.new, month)
+                copied += 1
+                self.told(f"copied {done:,} of {total:,} rows of {source}")
+        return copied
+
+    def _merge(self, source: str, *, alone: bool) -> None:
+        """Make the new table hold all rows of `source`, as nobody writes there any more."""
+        for _ in range(2 * ROUNDS):
+            before = self._transactions(source)
+            if before is not None and self.merged == before:
+                return
+            copied = self._carry(source, compare_rows=True, alone=alone)
+            if not copied and before == self._transactions(source):
+                self.merged = before
+                return
+        raise VerificationFailed(
+            f"{self.names.new} does not come to hold what {source} does; both stand. Look for a "
+            "writer that still writes into it, then run the rebuild again."
+        )
+
+    def _take_the_name(self) -> None:
+        """Give the new table the name, after the rows of whatever a writer created there.
+
+        What was merged of a gap is kept beside it: what is not in there came at the last moment.
+        The two renames follow each other at once, because writers are quick.
+        """
+        names = self.names
+        if stray := self._stands(names.table):
+            number = len(self._gaps())
+            gap, seen = names.gap(number), names.seen(number)
+            self.client.execute(render.drop_table(seen))
+            self.client.wait_for(names.table)
+            stamp = quote(stray.designated_timestamp or "")
+            self.client.execute(
+                f"CREATE TABLE {quote(seen)} AS (SELECT * FROM {quote(names.table)}) "
+                f"TIMESTAMP({stamp}) PARTITION BY MONTH BYPASS WAL"
+            )
+            self._carry(seen, compare_rows=True, alone=False)
+            self.client.execute(render.rename_table(names.table, gap))
+        try:
+            self.client.execute(render.rename_table(names.new, names.table))
+        except QueryError:
+            if not self._stands(names.table) or not self._stands(names.new):
+                raise  # a writer that took the name first is no error: it is merged next
+            return
+        self.client.wait_for(names.table)
+        self.told(f"renamed {names.new} to {names.table}")
+
+    def _gaps(self) -> list[int]:
+        listed = self.client.query("select table_name from tables()")
+        stands = {str(row["table_name"]).lower() for row in listed}
+        numbers = range(len(stands))
+        return [n for n in numbers if self.names.gap(n).lower() in stands]
+
+    def _late_rows(self, source: str) -> int:
+        """Bring over what was still written to the old table, until nothing comes any more."""
+        late = 0
+        while True:
+            before = self._transactions(source)
+            if before is None or self.merged != before:
+                late += self._copy(source, self.names.table).insert_missing(self.names.table)
+                self.merged = before
+            time.sleep(_SETTLE_SECONDS)
+            if before == self._transactions(source):
+                return late
+
+    def _gap_rows(self, number: int) -> int:
+        gap, seen = self.names.gap(number), self.names.seen(number)
+        late = 0
+        while True:
+            before = self._transactions(gap)
+            copy = self._copy(gap, self.names.table)
+            late += copy.insert_unless_in(self.names.table, self._copy(seen, self.names.table))
+            time.sleep(_SETTLE_SECONDS)
+            if before == self._transactions(gap):
+                return late
+
+    def _conclude(self) -> Rebuilt:
+        """Look for late rows, verify, and give the old table its name for good."""
+        names = self.names
+        late = self._late_rows(names.old)
+        gaps = self._gaps()
+        late += sum(self._gap_rows(number) for number in gaps)
+        for source in (names.old, *map(names.gap, gaps)):
+            copy = self._copy(source, names.table)
+            if missing := copy.missing_keys(names.table) + copy.missing_moved(names.table):
+                raise VerificationFailed(
+                    f"{missing:,} rows of {source} are not in {names.table}; both stand. Run the "
+                    "rebuild again."
+                )
+        live = live_tables(self.client, [names.table], counts=True)[names.table.lower()]
+        comparison = compare(target_for(self.declared, live), live)
+        if not comparison.equal:
+            raise VerificationFailed(
+                f"{names.table} was rebuilt but differs: {comparison}. The old one is {names.old}.",
+                comparison.differences,
+            )
+        for number in gaps:
+            self.client.execute(render.drop_table(names.gap(number)))
+            self.client.execute(render.drop_table(names.seen(number)))
+            self.told(f"dropped {names.gap(number)}: all of its rows are in {names.table}")
+        kept = names.kept(datetime.now(UTC))
+        self._rename(names.old, kept)
+        return Rebuilt(names.table, kept, live.row_count or 0, self.moved, late)

@@ -1,0 +1,257 @@
+"""What a rebuild would do to a table, why it must not, and how far an earlier one came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+from questdb_ddl.copying import Copy, Suspects, suspects
+from questdb_ddl.diff import compare
+from questdb_ddl.errors import DeclarationError, QueryError
+from questdb_ddl.introspect import live_tables
+from questdb_ddl.names import MAX_NAME_LENGTH, literal
+from questdb_ddl.spec import Column, Kind
+from questdb_ddl.types import Symbol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from questdb_ddl.client import Client
+    from questdb_ddl.spec import LiveTable, Table
+
+Mode = Literal["", "_fixed", "_trimmed"]
+_MODES: tuple[Mode, ...] = ("", "_fixed", "_trimmed")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that say how far a rebuild of `table` came.
+
+    `new` alone: the copy is being made. `new` and `old`: the old table has made way. `old` alone:
+    the new table stands under its name, late rows are looked for. A `gap` is a table that a writer
+    created while the name was free. Two underscores in a row are in no slug.
+    """
+
+    table: str
+    mode: Mode = ""
+
+    @property
+    def fixed(self) -> bool:
+        """Whether times in a wrong unit move."""
+        return self.mode == "_fixed"
+
+    @property
+    def new(self) -> str:
+        """The new table before it takes the name."""
+        return f"{self.table}__new{self.mode}"
+
+    @property
+    def old(self) -> str:
+        """The old table before its rows are all known to be in the new one."""
+        return f"{self.table}__old{self.mode}"
+
+    @property
+    def without(self) -> str:
+        """A table of the values whose rows a trimming rebuild leaves out."""
+        return f"{self.table}__without"
+
+    def gap(self, number: int) -> str:
+        """Return the name of what a writer created while the name was free, the oldest 0."""
+        return f"{self.table}__gap{number}"
+
+    def seen(self, number: int) -> str:
+        """Return the name of what was merged of a gap before the new table took the name."""
+        return f"{self.table}__seen{number}"
+
+    def kept(self, now: datetime) -> str:
+        """Return `<table>_old_<YYYYMMDDTHHMMSSZ>`, the old table's name for good."""
+        return f"{self.table}_old_{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildPlan:
+    """What a rebuild would do: `rows` in the old table, `keys` that the new one will hold.
+
+    `reasons` say what differs (empty: nothing to do), `refusals` why it is not done, `target` is
+    the new table with the columns that writers added. `under_way` tells an unfinished rebuild.
+    """
+
+    table: str
+    target: Table | None
+    rows: int
+    keys: int
+    disk_bytes: int
+    suspects: Suspects
+    reasons: tuple[str, ...]
+    refusals: tuple[str, ...]
+    under_way: bool = False
+    fix_timestamps: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.reasons and not self.under_way
+
+    def __str__(self) -> str:
+        if self.under_way:
+            return f"{self.table}: a rebuild is under way and will be finished"
+        lines = [f"{self.table}: {reason}" for reason in self.reasons]
+        lines.append(f"-- {self.rows:,} rows, {self.disk_bytes / 2**20:,.0f} MiB on disk")
+        if double := self.rows - self.keys:
+            lines.append(
+                f"-- {double:,} rows repeat the keys of another row: the new table holds the last "
+                f"one of each, {self.keys:,} rows"
+            )
+        if str(self.suspects):
+            moves = self.fix_timestamps and self.suspects.movable
+            lines.append(f"-- {self.suspects}: " + ("moved" if moves else "left where they are"))
+        lines += [f"-- refused: {refusal}" for refusal in self.refusals]
+        if self.empty:
+            lines.append("-- nothing to do")
+        return "\n".join(lines)
+
+
+def plan_rebuild(
+    client: Client,
+    declared: Table,
+    *,
+    fix_timestamps: bool = False,
+    tcp_writers_stopped: bool = False,
+) -> RebuildPlan:
+    """Return what `rebuild` would do to the table called like `declared`; changes nothing.
+
+    It reads every row once, for duplicates and for times in a wrong unit.
+    """
+    names, stands = state(client, declared.name)
+    live = stands.get(declared.name.lower())
+    if under_way(names, stands):
+        return RebuildPlan(
+            declared.name, None, 0, 0, 0, Suspects(), (), (), under_way=True,
+            fix_timestamps=names.fixed,
+        )  # fmt: skip
+    if live is None:
+        raise DeclarationError(f"There is no table {declared.name} to rebuild.")
+    reasons, refusals = [], list(_refusals(client, declared, live, tcp=tcp_writers_stopped))
+    found = Suspects()
+    target = None
+    rows = keys = 0
+    if not refusals or live.designated_timestamp:
+        found = suspects(client, live)
+        target = target_for(declared, live)
+        copy = Copy(client, live, target)
+        rows, keys = copy.distinct_keys()
+        refusals += copy.lossy()
+        if fix_timestamps:
+            refusals += _unfixable(live, found)
+    comparison = compare(target or declared, live)
+    reasons += [str(difference) for difference in comparison.differences]
+    if rows > keys:
+        reasons.append(f"{rows - keys:,} rows repeat the keys of another row")
+    if fix_timestamps and found.movable:
+        reasons.append(f"{found.movable:,} rows stand at a time in a wrong unit")
+    sizes = client.query(f"select sum(diskSize) size from table_partitions({literal(live.name)})")
+    return RebuildPlan(
+        live.name, target, rows, keys, (sizes[0]["size"] or 0) if sizes else 0, found,
+        tuple(reasons), tuple(refusals), fix_timestamps=fix_timestamps,
+    )  # fmt: skip
+
+
+def target_for(declared: Table, live: LiveTable) -> Table:
+    """Return the declaration of the new table: declared, and what writers and operators added.
+
+    Columns that only the live table has stay, whether or not the declaration is extensible. A
+    symbol keeps its capacity where that is larger, and its index.
+    """
+    columns = []
+    for column in declared.columns:
+        found = live.column(column.name)
+        kind = column.type
+        if isinstance(kind, Symbol) and found is not None and isinstance(found.type, Symbol):
+            kind = replace(
+                kind,
+                capacity=max(kind.capacity or 0, found.type.capacity or 0) or None,
+                index=kind.index or found.type.index,
+                index_capacity=kind.index_capacity or found.type.index_capacity,
+            )
+        columns.append(Column(column.name, kind))
+    stamp = (live.designated_timestamp or "").lower()
+    columns += [
+        Column(extra.name, extra.type)
+        for extra in live.columns
+        if declared.column(extra.name) is None and extra.name.lower() != stamp
+    ]
+    return replace(declared, columns=tuple(columns))
+
+
+def _refusals(client: Client, declared: Table, live: LiveTable, *, tcp: bool) -> Iterator[str]:
+    if not declared.dedup_keys:
+        yield (
+            "the declaration has no deduplication keys, so rows written meanwhile could not be "
+            "carried over without doubling some; declare keys"
+        )
+    if live.kind is not Kind.TABLE or live.designated_timestamp is None:
+        yield f"it is a {live.kind} without a designated timestamp; only tables are rebuilt"
+        return
+    if live.suspended:
+        yield (
+            "it is suspended and holds rows that no copy sees; "
+            f'ALTER TABLE "{live.name}" RESUME WAL'
+        )
+    if not tcp and parameter(client, "line.tcp.enabled") == "true":
+        yield (
+            "the server takes ILP over TCP (line.tcp.enabled), and rows of such a writer that are "
+            "not committed are lost by a rename; stop these writers, then say so "
+            "(--tcp-writers-stopped)"
+        )
+    views = [str(view["view_name"]) for view in _materialized_views(client, live.name)]
+    if views:
+        yield (
+            f"the materialized view {', '.join(views)} reads it and would stay with the old table; "
+            "drop it first and create it again afterwards"
+        )
+    if live.has_parquet:
+        yield (
+            "it has Parquet partitions, which the new table would not have; "
+            f'ALTER TABLE "{live.name}" CONVERT PARTITION TO NATIVE WHERE … first'
+        )
+    if len(live.name) > MAX_NAME_LENGTH - len("_old_20250101T000000Z"):
+        yield "its name is too long for the names of a rebuild"
+
+
+def _unfixable(live: LiveTable, found: Suspects) -> Iterator[str]:
+    column = live.column(live.designated_timestamp or "")
+    if found.seconds and column is not None and str(column.type) == "TIMESTAMP":
+        yield (
+            f"{found.seconds:,} rows were sent in seconds, and the last three digits of their time "
+            "were lost when they were stored; delete or export them again"
+        )
+
+
+def parameter(client: Client, name: str) -> str | None:
+    """Return the value of a server setting, None where the server does not know it."""
+    rows = client.query("show parameters")
+    return next((row["value"] for row in rows if row["property_path"] == name), None)
+
+
+def _materialized_views(client: Client, table: str) -> list[dict[str, object]]:
+    try:
+        rows = client.query("select view_name, base_table_name from materialized_views()")
+    except QueryError as error:
+        if "unknown function" in error.message:  # before QuestDB 8.3 there are none
+            return []
+        raise
+    return [row for row in rows if str(row["base_table_name"]).lower() == table.lower()]
+
+
+def state(client: Client, table: str) -> tuple[Names, dict[str, LiveTable]]:
+    """Return the names of the rebuild of `table` that is under way, and what of it stands."""
+    modes = [Names(table, mode) for mode in _MODES]
+    wanted = [table, *(name for names in modes for name in (names.new, names.old))]
+    stands = live_tables(client, wanted, parquet=True)
+    return next((names for names in modes if under_way(names, stands)), modes[0]), stands
+
+
+def under_way(names: Names, stands: dict[str, LiveTable]) -> bool:
+    """Tell whether a rebuild with these names was begun and not finished."""
+    return any(name.lower() in stands for name in (names.new, names.old))

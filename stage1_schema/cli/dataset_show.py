@@ -1,0 +1,43 @@
+"""`stage1 dataset show`: one dataset."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from stage1_schema.cli import Stage1, console, pass_context
+from stage1_schema.ops import registration
+
+
+@click.command("show")
+@click.argument("slug")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@pass_context
+def command(context: Stage1, slug: str, *, as_json: bool) -> None:
+    """Show dataset SLUG with the tables of its bars, indicators, runs and simulations.
+
+    Example: stage1 dataset show btc25_4h
+    """
+    (found,) = registration.read_all(context.settings, slug)
+    if as_json:
+        click.echo(json.dumps(found.to_data(), indent=2))
+        return
+    about = ", ".join(filter(None, (found.symbol, found.granularity, found.source)))
+    click.echo(f"{found.slug} {found.dataset_id} {about}")
+    click.echo(f"{found.runs} runs, {found.simulations} simulations\n")
+    console.table(
+        ("table", "holds", "rows", "first (UTC)", "last (UTC)"),
+        [
+            (
+                t["name"],
+                t["role"],
+                f"{t['rows']:,}" if t["stands"] else "missing",
+                (t["first"] or "-")[:16],
+                (t["last"] or "-")[:16],
+            )
+            for t in found.tables
+        ],
+    )
+    if not all(t["stands"] for t in found.tables):
+        click.echo("\nNext: stage1 questdb apply creates what is missing.")

@@ -1,0 +1,81 @@
+"""`stage1 retention`: what the policy lets go."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stage1_schema.cli import Stage1, console, pass_context
+from stage1_schema.ops import retention
+
+if TYPE_CHECKING:
+    from stage1_schema.ops.retention import RetentionPlan
+
+
+@click.group()
+def command() -> None:
+    """Archive and take away what the retention policy lets go."""
+
+
+@command.command("plan")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@pass_context
+def plan(context: Stage1, *, as_json: bool) -> None:
+    """Show what goes, what is refused, and rows of unknown runs; changes nothing.
+
+    Example: stage1 retention plan
+    """
+    intent = retention.plan(context.settings)
+    if as_json:
+        click.echo(json.dumps(intent.to_data(), indent=2))
+    else:
+        _show(intent)
+
+
+@command.command("apply")
+@click.option("--confirm", metavar="DATABASE", help="The database's name; else nothing happens.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("archive"),
+    show_default=True,
+    help="Where the archive and its record go.",
+)
+@click.option("--csv", is_flag=True, help="Archive as gzipped CSV: for QuestDB before 9.1.")
+@click.option("--tcp-writers-stopped", is_flag=True, help="No ILP/TCP writer is connected.")
+@pass_context
+def apply(
+    context: Stage1, confirm: str | None, directory: Path, *, csv: bool, tcp_writers_stopped: bool
+) -> None:
+    """Archive what goes, check the archive, then drop it from QuestDB.
+
+    Example: stage1 retention apply --confirm stage1_trading --directory /backup/stage1
+    """
+    intent = retention.plan(context.settings)
+    _show(intent)
+    retention.confirm(intent, confirm)
+    with console.progress("retention") as progress:
+        done = retention.apply(
+            context.settings,
+            intent,
+            directory,
+            parquet=not csv,
+            tcp_writers_stopped=tcp_writers_stopped,
+            progress=progress,
+        )
+    for entry in done:
+        click.echo(f"{entry.table}: {entry.rows:,} rows went, kept in {directory / entry.archive}")
+
+
+def _show(intent: RetentionPlan) -> None:
+    for going in intent.going:
+        click.echo(f"{going.table}: {going.how}, {going.rows:,} rows: {going.why}")
+    for refusal in intent.refusals:
+        click.echo(f"refused: {refusal}")
+    for unknown in intent.unknown:
+        click.echo(f"kept: {unknown}")
+    if not intent.going:
+        click.echo("Nothing goes.")

@@ -1,0 +1,149 @@
+"""Take QuestDB tables away: shown with their rows, confirmed by name, watched afterwards."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from questdb_ddl import QuestDBDDLError, drop, live_tables, retire
+from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
+from stage1_schema.ops import series
+from stage1_schema.questdb import client, plain_questdb_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from questdb_ddl import Client
+    from stage1_schema.settings import Settings
+
+WATCH_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """One table that would go, with its rows of the moment."""
+
+    table: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class DropPlan:
+    """What would go, and the word that confirms it."""
+
+    what: str
+    confirmation: str
+    targets: tuple[Target, ...]
+
+    @property
+    def rows(self) -> int:
+        """All rows that would go."""
+        return sum(target.rows for target in self.targets)
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        listed = ", ".join(f"{t.table} ({t.rows:,} rows)" for t in self.targets) or "no table"
+        return f"{self.what}: {listed}"
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """What was done: tables dropped, tables kept under another name, and tables that came back."""
+
+    dropped: tuple[str, ...]
+    kept: tuple[str, ...]
+    came_back: tuple[str, ...]
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data for `--json`."""
+        return asdict(self)
+
+
+def plan_table(settings: Settings, name: str) -> DropPlan:
+    """Return what dropping one table takes. Raises Stage1Error when it does not stand."""
+    found = _targets(settings, {name.lower()})
+    if not found:
+        raise Stage1Error(f"There is no table {name}.", next_step="stage1 status lists them.")
+    return DropPlan(f"table {name}", name, found)
+
+
+def plan_dataset(settings: Settings, slug: str) -> DropPlan:
+    """Return what dropping the tables of a dataset, its runs and simulations takes."""
+    mine = series.catalogue(settings).of_dataset(slug)
+    if not mine:
+        raise Stage1Error(f"There is no dataset {slug}.", next_step="stage1 dataset list.")
+    names = {found.table.name.lower() for found in mine}
+    return DropPlan(f"tables of dataset {slug}", slug, _targets(settings, names))
+
+
+def plan_registered(settings: Settings) -> DropPlan:
+    """Return what dropping every declared table takes: shared, of datasets, runs, simulations."""
+    names = {table.name.lower() for table in series.catalogue(settings).tables}
+    return DropPlan("all registered tables", "registered", _targets(settings, names))
+
+
+def plan_everything(settings: Settings) -> DropPlan:
+    """Return what dropping every table of the server takes; its own tables stay."""
+    return DropPlan(
+        f"everything in QuestDB {settings.questdb.where}",
+        settings.questdb.where,
+        _targets(settings, None),
+    )
+
+
+def _targets(settings: Settings, names: Collection[str] | None) -> tuple[Target, ...]:
+    with plain_questdb_errors(), client(settings.questdb) as questdb:
+        live = live_tables(questdb, names, counts=True)
+    return tuple(Target(t.name, t.row_count or 0) for _, t in sorted(live.items()))
+
+
+def confirm(intent: DropPlan, given: str | None, command: str) -> None:
+    """Raise ConfirmationError, with what would go, unless the plan's word was given."""
+    if given != intent.confirmation:
+        raise ConfirmationError(
+            f"This takes away {intent.summary}. It was not confirmed.",
+            next_step=f"{command} --confirm {intent.confirmation}.",
+        )
+
+
+def carry_out(
+    settings: Settings,
+    intent: DropPlan,
+    *,
+    keep: bool,
+    progress: Callable[[str], None] = lambda _: None,
+    watch_seconds: float = WATCH_SECONDS,
+) -> Dropped:
+    """Drop the tables, or with `keep` rename those with rows; then watch who brings one back.
+
+    Raises QuestDBError; run again it goes on where it stopped.
+    """
+    dropped: list[str] = []
+    kept: list[str] = []
+    try:
+        with client(settings.questdb) as questdb:
+            for target in intent.targets:
+                progress(target.table)
+                if keep:
+                    outcome = retire(questdb, target.table, datetime.now(UTC))
+                    (kept if outcome.kept_as else dropped).append(outcome.kept_as or target.table)
+                else:
+                    drop(questdb, target.table)
+                    dropped.append(target.table)
+            back = _came_back(questdb, {t.table.lower() for t in intent.targets}, watch_seconds)
+    except QuestDBDDLError as error:
+        raise QuestDBError(str(error)) from error
+    return Dropped(tuple(dropped), tuple(kept), back)
+
+
+def _came_back(questdb: Client, names: Collection[str], seconds: float) -> tuple[str, ...]:
+    """Return which of `names` a writer created again within `seconds`."""
+    deadline = time.monotonic() + seconds
+    found: set[str] = set()
+    while names and time.monotonic() < deadline:
+        time.sleep(0.2)
+        found |= {name for name in live_tables(questdb, names) if name in names}
+    return tuple(sorted(found))

@@ -1,0 +1,334 @@
+"""Register a dataset in PostgreSQL and create its tables in QuestDB, or take both away.
+
+Neither store can undo the other. Each step therefore converges: whatever failed, the same command
+run again goes on from what stands.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from questdb_ddl import (
+    DeclarationError,
+    Ensured,
+    Table,
+    VerificationFailed,
+    create_table,
+    ensure_table,
+    live_tables,
+    slug,
+)
+from questdb_ddl.tables import indicators_table, ohlcv_table
+from stage1_schema.connect import engine, plain_errors
+from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
+from stage1_schema.ops import dropping, owned
+from stage1_schema.questdb import client, plain_questdb_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from sqlalchemy import Connection, Row
+
+    from stage1_schema.settings import Settings
+
+_FIND = text("SELECT * FROM datasets WHERE dataset_slug = :slug")
+_INSERT = text("""
+INSERT INTO datasets (dataset_id, dataset_slug, symbol, granularity, source, bar_interval_ms,
+                      lookback_rows, ohlcv_measurement, indicator_measurement, metadata, created_at)
+VALUES (:dataset_id, :dataset_slug, :symbol, :granularity, :source, :bar_interval_ms,
+        :lookback_rows, :ohlcv_measurement, :indicator_measurement, CAST(:metadata AS jsonb), now())
+ON CONFLICT (dataset_id) DO UPDATE SET
+  symbol = coalesce(EXCLUDED.symbol, datasets.symbol),
+  granularity = coalesce(EXCLUDED.granularity, datasets.granularity),
+  source = coalesce(EXCLUDED.source, datasets.source),
+  bar_interval_ms = coalesce(EXCLUDED.bar_interval_ms, datasets.bar_interval_ms),
+  lookback_rows = coalesce(EXCLUDED.lookback_rows, datasets.lookback_rows),
+  ohlcv_measurement = EXCLUDED.ohlcv_measurement,
+  indicator_measurement = EXCLUDED.indicator_measurement,
+  metadata = datasets.metadata || EXCLUDED.metadata
+""")
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What a user can say about a dataset; None leaves what is recorded."""
+
+    symbol: str | None = None
+    granularity: str | None = None
+    source: str | None = None
+    bar_interval_ms: int | None = None
+    lookback_rows: int | None = None
+
+
+@dataclass(frozen=True)
+class CreatePlan:
+    """The row and the two tables of a dataset; `known` tells that PostgreSQL has the row."""
+
+    dataset_id: UUID
+    slug: str
+    known: bool
+    attributes: Attributes
+    ohlcv: Table
+    indicators: Table
+
+    def __str__(self) -> str:
+        verb = "updates" if self.known else "registers"
+        given = {k: v for k, v in asdict(self.attributes).items() if v is not None}
+        words = ", ".join(f"{key} {value}" for key, value in given.items())
+        tables = ";\n".join(create_table(table) for table in (self.ohlcv, self.indicators))
+        return f"-- PostgreSQL: {verb} dataset {self.slug} {self.dataset_id} ({words})\n{tables};"
+
+
+def plan_create(
+    settings: Settings, name: str, attributes: Attributes, indicators: Iterable[str] = ()
+) -> CreatePlan:
+    """Return what `create` would do; changes nothing.
+
+    `indicators` are columns to declare ahead as DOUBLE. Names that are recorded with the dataset
+    win over the canonical pair. Raises Stage1Error.
+    """
+    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+        return _plan(connection, name, attributes, tuple(indicators))
+
+
+def _plan(
+    connection: Connection, name: str, attributes: Attributes, indicators: tuple[str, ...]
+) -> CreatePlan:
+    try:
+        stem = slug(name)
+        row = connection.execute(_FIND, {"slug": name}).one_or_none()
+        row = row or connection.execute(_FIND, {"slug": stem}).one_or_none()
+        bars, values = owned.recorded_pair(row) if row else (None, None)
+        return CreatePlan(
+            dataset_id=row.dataset_id if row else uuid4(),
+            slug=row.dataset_slug if row else stem,
+            known=row is not None,
+            attributes=attributes,
+            ohlcv=ohlcv_table(stem, name=bars),
+            indicators=indicators_table(stem, name=values, indicators=indicators),
+        )
+    except DeclarationError as error:
+        raise Stage1Error(str(error), next_step="choose another slug.") from None
+
+
+def create(
+    settings: Settings,
+    name: str,
+    attributes: Attributes,
+    indicators: Iterable[str] = (),
+    on_step: Callable[[str], None] = lambda _: None,
+) -> tuple[CreatePlan, tuple[Ensured, Ensured]]:
+    """Register the dataset and create its tables; safe to repeat after a failure at any point.
+
+    The row is committed last, so PostgreSQL never names tables that do not stand. Raises
+    Stage1Error; a table that stands with another structure is told with its remedy.
+    """
+    with plain_errors(settings.postgres), engine(settings.postgres).begin() as connection:
+        # Two that register the same slug at once wait for each other here.
+        key = {"key": f"stage1 dataset {slug(name)}"}
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:key))"), key)
+        intent = _plan(connection, name, attributes, tuple(indicators))
+        connection.execute(_INSERT, _values(intent))
+        on_step("registered")
+        done = _create_tables(settings, intent, on_step)
+    on_step("committed")
+    return intent, done
+
+
+def _values(intent: CreatePlan) -> dict[str, Any]:
+    given = asdict(intent.attributes)
+    manifest = {
+        "dataset_id": str(intent.dataset_id),
+        "dataset_slug": intent.slug,
+        "ohlcv_measurement": intent.ohlcv.name,
+        "indicator_measurement": intent.indicators.name,
+        **{key: value for key, value in given.items() if value is not None},
+    }
+    return {
+        **given,
+        "dataset_id": intent.dataset_id,
+        "dataset_slug": intent.slug,
+        "ohlcv_measurement": intent.ohlcv.name,
+        "indicator_measurement": intent.indicators.name,
+        "metadata": json.dumps(manifest),
+    }
+
+
+def _create_tables(
+    settings: Settings, intent: CreatePlan, on_step: Callable[[str], None]
+) -> tuple[Ensured, Ensured]:
+    done = []
+    with plain_questdb_errors(), client(settings.questdb) as questdb:
+        for table in (intent.ohlcv, intent.indicators):
+            try:
+                done.append(ensure_table(questdb, table))
+            except VerificationFailed as error:
+                raise QuestDBError(
+                    f"{error} Nothing was registered.",
+                    next_step=f"stage1 questdb rebuild {table.name} --dry-run.",
+                ) from error
+            on_step(f"created {table.name}")
+    return done[0], done[1]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One dataset as PostgreSQL records it, with its tables as they stand."""
+
+    dataset_id: str
+    slug: str
+    symbol: str | None
+    granularity: str | None
+    source: str | None
+    runs: int
+    simulations: int
+    tables: tuple[dict[str, Any], ...]
+
+    def to_data(self) -> dict[str, Any]:
+        """Return plain data for `--json`."""
+        return asdict(self)
+
+
+_LIST = text("""
+SELECT d.*, (SELECT count(*) FROM walkforward_runs r WHERE r.dataset_id = d.dataset_id) AS runs,
+       (SELECT count(*) FROM simulation_runs s WHERE s.dataset_id = d.dataset_id) AS simulations
+  FROM datasets d ORDER BY d.dataset_slug
+""")
+
+
+def read_all(settings: Settings, only: str | None = None) -> tuple[Shown, ...]:
+    """Return every dataset, or the one with the slug `only`. Raises Stage1Error."""
+    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+        rows = [r for r in connection.execute(_LIST) if only is None or r.dataset_slug == only]
+        declarations = owned.read(connection)
+    if only is not None and not rows:
+        raise Stage1Error(f"There is no dataset {only}.", next_step="stage1 dataset list.")
+    mine = {row.dataset_slug: declarations.of_dataset(row.dataset_slug) for row in rows}
+    names = [found.table.name for tables in mine.values() for found in tables]
+    with plain_questdb_errors(), client(settings.questdb) as questdb:
+        live = live_tables(questdb, names, counts=True)
+    return tuple(_shown(row, mine[row.dataset_slug], live) for row in rows)
+
+
+def _shown(row: Row[Any], tables: Iterable[owned.Owned], live: Any) -> Shown:  # noqa: ANN401
+    def state(found: owned.Owned) -> dict[str, Any]:
+        stands = live.get(found.table.name.lower())
+        return {
+            "name": found.table.name,
+            "role": str(found.role),
+            "stands": stands is not None,
+            "rows": stands.row_count if stands else None,
+            "first": stands.min_timestamp if stands else None,
+            "last": stands.max_timestamp if stands else None,
+        }
+
+    return Shown(
+        dataset_id=str(row.dataset_id),
+        slug=row.dataset_slug,
+        symbol=row.symbol,
+        granularity=row.granularity,
+        source=row.source,
+        runs=row.runs,
+        simulations=row.simulations,
+        tables=tuple(map(state, tables)),
+    )
+
+
+_RECORDS = {
+    "datasets": "dataset_id = :id",
+    "walkforward_runs": "dataset_id = :id",
+    "walkforward_folds": "run_id IN (SELECT run_id FROM walkforward_runs WHERE dataset_id = :id)",
+    "simulation_runs": "dataset_id = :id",
+    "simulation_trade_buckets": "simulation_id IN "
+    "(SELECT simulation_id FROM simulation_runs WHERE dataset_id = :id)",
+    "simulation_trades": "simulation_id IN "
+    "(SELECT simulation_id FROM simulation_runs WHERE dataset_id = :id)",
+}
+
+
+@dataclass(frozen=True)
+class DropPlan:
+    """What dropping a dataset takes from both stores."""
+
+    slug: str
+    dataset_id: UUID
+    records: tuple[tuple[str, int], ...]
+    series: dropping.DropPlan
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        counted = ", ".join(f"{table} {count:,}" for table, count in self.records if count)
+        return f"dataset {self.slug}: PostgreSQL {counted}; QuestDB {self.series.summary}"
+
+
+def plan_drop(settings: Settings, name: str) -> DropPlan:
+    """Return what `drop` would take, with counts; changes nothing. Raises Stage1Error."""
+    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+        row = connection.execute(_FIND, {"slug": name}).one_or_none()
+        if row is None:
+            raise Stage1Error(f"There is no dataset {name}.", next_step="stage1 dataset list.")
+        records = tuple(
+            (table, connection.execute(_count(table), {"id": row.dataset_id}).scalar_one())
+            for table in _RECORDS
+        )
+    return DropPlan(name, row.dataset_id, records, dropping.plan_dataset(settings, name))
+
+
+def _count(table: str) -> Any:  # noqa: ANN401 - SQLAlchemy's clause
+    return text(f"SELECT count(*) FROM {table} WHERE {_RECORDS[table]}")
+
+
+def confirm(intent: DropPlan, given: str | None) -> None:
+    """Raise ConfirmationError, with what would go, unless the slug was given."""
+    if given != intent.slug:
+        raise ConfirmationError(
+            f"This takes away {intent.summary}. It was not confirmed.",
+            next_step=f"stage1 dataset drop {intent.slug} --confirm {intent.slug}.",
+        )
+
+
+def drop(
+    settings: Settings,
+    intent: DropPlan,
+    *,
+    keep: bool,
+    directory: Path,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> tuple[dropping.Dropped, Path | None]:
+    """Take a dataset away: QuestDB's tables, then its rows with those of runs and simulations.
+
+    With `keep`, tables with rows are renamed and PostgreSQL's rows are written to a JSON-lines
+    file in `directory`, whose path is returned. The shared tables keep its rows. Raises
+    Stage1Error; run again it goes on where it stopped.
+    """
+    # PostgreSQL is what knows the tables' names, so it goes last.
+    done = dropping.carry_out(settings, intent.series, keep=keep)
+    on_step("QuestDB done")
+    path = None
+    with plain_errors(settings.postgres), engine(settings.postgres).begin() as connection:
+        if keep:
+            path = _save(connection, intent, directory)
+            on_step("records saved")
+        statement = text("DELETE FROM datasets WHERE dataset_id = :id")
+        connection.execute(statement, {"id": intent.dataset_id})
+    on_step("PostgreSQL done")
+    return done, path
+
+
+def _save(connection: Connection, intent: DropPlan, directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{intent.slug}_retired_{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for table, condition in _RECORDS.items():
+            query = text(f"SELECT to_jsonb(t) FROM {table} t WHERE {condition}")
+            for record in connection.execute(query, {"id": intent.dataset_id}).scalars():
+                file.write(json.dumps({"table": table, "row": record}) + "\n")
+    return path

@@ -1,0 +1,30 @@
+"""Many datasets: few queries, and nothing to do the second time."""
+
+import pytest
+
+from questdb_ddl import Client, apply, compare_all, live_tables, plan_for
+from questdb_ddl.render import drop_table
+from questdb_ddl.tables import dataset_tables
+
+
+class Counting(Client):
+    queries = 0
+
+    def query(self, sql):
+        self.queries += "table_columns(" not in sql
+        return super().query(sql)
+
+
+@pytest.mark.slow
+def test_the_drift_of_many_tables_takes_few_queries(questdb_server):
+    tables = [table for n in range(75) for table in dataset_tables(f"many {n}")]
+    names = [table.name for table in tables]
+    with Counting(questdb_server.url) as client:
+        assert len(apply(client, plan_for(client, tables))) == 150
+        client.queries = 0
+        compared = compare_all(tables, live_tables(client, names))
+        assert client.queries <= 5
+        assert all(comparison.equal for comparison in compared)
+        assert apply(client, plan_for(client, tables)) == ()
+        for name in names:
+            client.execute(drop_table(name))

@@ -1,0 +1,455 @@
+"""Tables as exporters leave them, rebuilt: killed anywhere, written all the time, or refused."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import urllib3
+
+from questdb_ddl import (
+    Client,
+    Column,
+    Double,
+    Long,
+    PartitionBy,
+    PlanRefused,
+    Symbol,
+    Table,
+    TableSuspended,
+    Timestamp,
+    ensure_table,
+    live_tables,
+    plan_for,
+    render,
+)
+from questdb_ddl.kept import drop_old, old_tables
+from questdb_ddl.rebuild import rebuild
+from questdb_ddl.rebuild_plan import Names, plan_rebuild, target_for
+from questdb_ddl.tables import ohlcv_table
+from stage1_schema.servers.questdb import LocalQuestDB
+
+JANUARY = 1_735_689_600_000
+HOUR = 3_600_000
+ROWS = 2000
+
+
+def table_of(name):
+    return Table(
+        name,
+        (Column("tag", Symbol(64)), Column("n", Long()), Column("value", Double())),
+        dedup_keys=("timestamp", "tag"),
+    )
+
+
+@pytest.fixture
+def field(client, name, ilp):
+    """A table as ILP creates it: by day, no deduplication, nanoseconds; exported twice."""
+    before_9_1 = client.server_version().startswith(("8.", "9.0."))
+    kind = "TIMESTAMP" if before_9_1 else "TIMESTAMP_NS"
+    client.execute(
+        f"CREATE TABLE {name} (tag SYMBOL CAPACITY 1024 INDEX, n LONG, value DOUBLE, more DOUBLE,"
+        f" timestamp {kind}) TIMESTAMP(timestamp) PARTITION BY DAY WAL"
+    )
+    for export in range(2):
+        lines = [
+            f"{name},tag=t{i % 3} n={i}i,value={i}.{export},more=1.5 {(JANUARY + i * HOUR) * 10**6}"
+            for i in range(ROWS)
+        ]
+        assert ilp(name, lines) == 204
+    return table_of(name)
+
+
+def content(client, name):
+    sums = "count() rows, count_distinct(timestamp) stamps, sum(n) n, sum(value)::long v"
+    return client.query(f"select {sums} from {name}")[0]
+
+
+EXPECTED = {
+    "rows": ROWS,
+    "stamps": ROWS,
+    "n": ROWS * (ROWS - 1) // 2,
+    "v": ROWS * (ROWS - 1) // 2 + ROWS // 10,
+}
+
+
+def check_rebuilt(client, table, expected=EXPECTED):
+    assert content(client, table.name) == expected
+    live = live_tables(client, [table.name])[table.name.lower()]
+    assert (live.partition_by, live.column("timestamp").type) == (PartitionBy.MONTH, Timestamp())
+    assert set(live.dedup_keys) == {"timestamp", "tag"}
+    left = [t for t in live_tables(client) if t.startswith(f"{table.name.lower()}__")]
+    assert left == []
+
+
+@pytest.mark.core
+def test_nothing_to_do(client, name):
+    ensure_table(client, table_of(name))
+    plan = plan_rebuild(client, table_of(name))
+    assert plan.empty
+    assert "nothing to do" in str(plan)
+    assert rebuild(client, table_of(name)).kept_as is None
+
+
+@pytest.mark.core
+def test_an_auto_created_table(client, field):
+    plan = plan_rebuild(client, field)
+    assert (plan.rows, plan.keys, plan.refusals) == (2 * ROWS, ROWS, ())
+    assert "2,000 rows repeat the keys of another row" in str(plan)
+    told = []
+    done = rebuild(client, field, told.append)
+    assert (done.rows, done.moved, done.late) == (ROWS, 0, 0)
+    assert done.kept_as in told[-1]
+    assert f"copied {2 * ROWS:,} of {2 * ROWS:,} rows of {field.name}" in told
+    check_rebuilt(client, field)
+    assert plan_for(client, [target_for(field, live_tables(client)[field.name])]).empty
+    live = live_tables(client, [field.name])[field.name]
+    assert live.column("tag").type == Symbol(capacity=1024, index=True, index_capacity=256)
+    assert live.column("more").type == Double()
+    partitions = client.query(f"select name from table_partitions('{field.name}')")
+    assert [p["name"] for p in partitions] == ["2025-01", "2025-02", "2025-03"]
+    assert content(client, done.kept_as)["rows"] == 2 * ROWS
+
+
+@pytest.mark.core
+def test_the_old_table_is_kept_until_it_is_named(client, field):
+    kept = rebuild(client, field).kept_as
+    assert old_tables(client, field.name) == [kept]
+    with pytest.raises(PlanRefused, match="is no old table of"):
+        drop_old(client, field.name, field.name)
+    client.execute(f"INSERT INTO {kept} (timestamp, tag) VALUES ('2031-01-01', 'late')")
+    client.wait_for(kept)
+    with pytest.raises(PlanRefused, match=r"1 rows of .* are not in"):
+        drop_old(client, field.name, kept)
+    client.execute(f"INSERT INTO {field.name} (timestamp, tag) VALUES ('2031-01-01', 'late')")
+    client.wait_for(field.name)
+    assert drop_old(client, field.name, kept) == 2 * ROWS + 1
+    assert old_tables(client, field.name) == []
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing may catch it."""
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("stray", [False, True], ids=["", "writer creates the table in the gap"])
+def test_killed_after_every_step_a_second_run_converges(client, field, ilp, stray):
+    steps = 0
+
+    def kill(text):
+        nonlocal steps
+        steps += 1
+        if stray and text.endswith("__old"):
+            line = f"{field.name},tag=t0 n={ROWS}i,value=0 {(JANUARY + ROWS * HOUR) * 10**6}"
+            assert ilp(field.name, [line]) == 204
+        raise Killed
+
+    while True:
+        try:
+            rebuild(client, field, kill)
+        except Killed:
+            continue
+        break
+    expected = dict(EXPECTED)
+    if stray:
+        expected |= {"rows": ROWS + 1, "stamps": ROWS + 1, "n": EXPECTED["n"] + ROWS}
+    assert steps >= 6
+    check_rebuilt(client, field, expected)
+    assert len(old_tables(client, field.name)) == 1
+
+
+PROGRAM = """
+import sys
+from questdb_ddl import Client
+from questdb_ddl.rebuild import rebuild
+from tests.questdb.test_rebuild import table_of
+with Client(sys.argv[1]) as client:
+    rebuild(client, table_of(sys.argv[2]), lambda text: print(text, flush=True))
+"""
+
+
+@pytest.mark.parametrize("after", [1, 2, 4, 5], ids=lambda n: f"after step {n}")
+def test_kill_9_of_the_tool(client, field, after):
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, client.url, field.name], stdout=subprocess.PIPE, text=True
+    ) as process:
+        for _ in range(after):
+            assert process.stdout.readline()
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    rebuild(client, field)
+    check_rebuilt(client, field)
+
+
+@pytest.mark.slow
+def test_kill_9_of_the_server_after_every_step(tmp_path):
+    with LocalQuestDB(tmp_path / "killed") as server:
+        client = Client(server.url)
+        table = table_of("bars")
+        client.execute(
+            "CREATE TABLE bars (tag SYMBOL, n LONG, value DOUBLE, timestamp TIMESTAMP_NS)"
+            " TIMESTAMP(timestamp) PARTITION BY DAY WAL"
+        )
+        client.execute(
+            "INSERT INTO bars SELECT 't' || (x % 3), x, x, dateadd('h', x::int, '2025-01-01')"
+            " FROM long_sequence(300)"
+        )
+        client.wait_for("bars")
+
+        def kill(_):
+            os.kill(server.process.pid, signal.SIGKILL)
+            server.process.wait()
+            server.start()
+            raise Killed
+
+        kills = 0
+        while True:
+            try:
+                with Client(server.url) as client:
+                    rebuild(client, table, kill)
+            except Killed:
+                kills += 1
+                continue
+            break
+        assert kills >= 5
+        with Client(server.url) as client:
+            assert content(client, "bars")["rows"] == 300
+            assert live_tables(client, ["bars"])["bars"].partition_by is PartitionBy.MONTH
+            assert len(old_tables(client, "bars")) == 1
+
+
+class Writer(threading.Thread):
+    """Writes over HTTP all the time, new rows and old ones again, and remembers what stands."""
+
+    def __init__(self, url, name):
+        super().__init__(daemon=True)
+        self.pool = urllib3.PoolManager()
+        self.url, self.table = url, name
+        self.stands = {}
+        self.refused = 0
+        self.ended = threading.Event()
+
+    def run(self):
+        number = 0
+        while not self.ended.is_set():
+            number += 1
+            # New bars, and one old bar again with another value.
+            rows = {ROWS + number * 3 + k: number for k in range(3)} | {number * 7 % ROWS: number}
+            body = "".join(
+                f"{self.table},tag=t{i % 3} n={i}i,value={v} {(JANUARY + i * HOUR) * 10**6}\n"
+                for i, v in rows.items()
+            )
+            while True:  # an exporter sends again what was refused
+                answer = self.pool.request("POST", f"{self.url}/write", body=body)
+                if answer.status == 204:
+                    break
+                self.refused += 1
+                time.sleep(0.01)
+            self.stands |= rows
+            time.sleep(0.02)
+
+    def stop(self):
+        self.ended.set()
+        self.join()
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("times", range(3))
+def test_a_writer_over_http_loses_nothing_and_doubles_nothing(client, field, times):
+    writer = Writer(client.url, field.name)
+    writer.start()
+    time.sleep(0.2 + times / 10)
+    rebuild(client, field)
+    time.sleep(0.2)
+    writer.stop()
+    client.wait_for(field.name)
+    rows = client.query(f"select n, value from {field.name}")
+    found = {row["n"]: row["value"] for row in rows}
+    assert len(found) == len(rows)
+    expected = {i: i + 0.1 for i in range(ROWS)} | writer.stands
+    assert found == expected
+    check_rebuilt(client, field, content(client, field.name))
+
+
+def test_a_server_that_creates_no_tables_refuses_and_the_writer_sends_again(tmp_path):
+    settings = {"line.auto.create.new.tables": "false"}
+    with LocalQuestDB(tmp_path / "strict", settings=settings) as server, Client(server.url) as c:
+        c.execute(
+            "CREATE TABLE bars (tag SYMBOL, n LONG, value DOUBLE, timestamp TIMESTAMP)"
+            " TIMESTAMP(timestamp) PARTITION BY DAY WAL"
+        )
+        writer = Writer(server.url, "bars")
+        writer.start()
+        time.sleep(0.5)
+        rebuild(c, table_of("bars"))
+        writer.stop()
+        c.wait_for("bars")
+        rows = c.query("select n, value from bars")
+        assert {row["n"]: row["value"] for row in rows} == writer.stands
+        assert len(rows) == len(writer.stands)
+
+
+def suspects_table(client, name, ilp, kind):
+    client.execute(
+        f"CREATE TABLE {name} (tag SYMBOL, n LONG, value DOUBLE, timestamp {kind})"
+        " TIMESTAMP(timestamp) PARTITION BY DAY WAL"
+    )
+    stamps = [JANUARY * 10**6, JANUARY * 10**3 + HOUR * 10**3, JANUARY + 2 * HOUR]
+    # The bar in microseconds was exported again with the right time.
+    lines = [f"{name},tag=a n={n}i,value=1.5 {stamp}" for n, stamp in enumerate(stamps)]
+    lines.append(f"{name},tag=a n=7i,value=1.5 {(JANUARY + HOUR) * 10**6}")
+    lines.append(f"{name},tag=a n=8i,value=1.5 {(JANUARY + 100 * 365 * 24 * HOUR) * 10**6}")
+    assert ilp(name, lines) == 204
+
+
+@pytest.mark.parametrize("kind", ["TIMESTAMP", "TIMESTAMP_NS"])
+def test_times_in_a_wrong_unit_are_reported_and_moved_when_asked(client, name, ilp, kind):
+    suspects_table(client, name, ilp, kind)
+    plan = plan_rebuild(client, table_of(name))
+    found = plan.suspects
+    assert (found.seconds, found.milliseconds, found.microseconds, found.future) == (0, 1, 1, 1)
+    assert "left where they are" in str(plan)
+    done = rebuild(client, table_of(name))
+    assert done.moved == 0
+    assert plan_rebuild(client, table_of(name)).empty
+    done = rebuild(client, table_of(name), fix_timestamps=True)
+    assert done.moved == 2
+    rows = client.query(f"select timestamp, n from {name} where timestamp < '2026-01-01'")
+    assert [(row["timestamp"][:19], row["n"]) for row in rows] == [
+        ("2025-01-01T00:00:00", 0),
+        ("2025-01-01T01:00:00", 7),
+        ("2025-01-01T02:00:00", 2),
+    ]
+    assert len(old_tables(client, name)) == 2
+    assert drop_old(client, name, done.kept_as) == 5
+
+
+def test_fixing_times_is_resumed_as_such(client, name, ilp):
+    suspects_table(client, name, ilp, "TIMESTAMP_NS")
+
+    def kill(_):
+        raise Killed
+
+    with pytest.raises(Killed):
+        rebuild(client, table_of(name), kill, fix_timestamps=True)
+    assert Names(name, "_fixed").new in live_tables(client)
+    while True:
+        try:
+            rebuild(client, table_of(name), kill)
+        except Killed:
+            continue
+        break
+    rows = client.query(f"select n from {name}")
+    assert [row["n"] for row in rows] == [0, 7, 2, 8]
+
+
+def test_seconds_are_moved_where_nanoseconds_kept_them_and_else_refused(client, name, ilp):
+    for kind, suffix in (("TIMESTAMP_NS", "ns"), ("TIMESTAMP", "us")):
+        table = table_of(f"{name}_{suffix}")
+        client.execute(
+            f"CREATE TABLE {table.name} (tag SYMBOL, n LONG, value DOUBLE, timestamp {kind})"
+            " TIMESTAMP(timestamp) PARTITION BY DAY WAL"
+        )
+        assert ilp(table.name, [f"{table.name},tag=a n=1i {JANUARY // 1000}"]) == 204
+    done = rebuild(client, table_of(f"{name}_ns"), fix_timestamps=True)
+    assert done.moved == 1
+    assert client.query(f"select timestamp from {name}_ns") == [
+        {"timestamp": "2025-01-01T00:00:00.000000Z"}
+    ]
+    with pytest.raises(PlanRefused, match="last three digits"):
+        rebuild(client, table_of(f"{name}_us"), fix_timestamps=True)
+
+
+def test_columns_of_another_type_change_when_no_value_is_lost(client, name, ilp):
+    table = ohlcv_table("x", name=name)
+    client.execute(
+        f"CREATE TABLE {name} (open LONG, Date DOUBLE, close VARCHAR, timestamp TIMESTAMP)"
+        " TIMESTAMP(timestamp) PARTITION BY DAY WAL"
+    )
+    client.execute(f"INSERT INTO {name} VALUES (7, 20250101.0, '1.5', '2025-01-01')")
+    client.wait_for(name)
+    rebuild(client, table)
+    assert client.query(f"select open, Date, close from {name}") == [
+        {"open": 7.0, "Date": 20250101, "close": 1.5}
+    ]
+
+
+def _no_keys(client, name):
+    client.execute(f"CREATE TABLE {name} (timestamp TIMESTAMP) TIMESTAMP(timestamp)")
+    return Table(name, ())
+
+
+def _lossy(client, name):
+    client.execute(
+        f"CREATE TABLE {name} (n DOUBLE, timestamp TIMESTAMP) TIMESTAMP(timestamp)"
+        " PARTITION BY DAY WAL"
+    )
+    client.execute(f"INSERT INTO {name} VALUES (1.5, '2025-01-01')")
+    client.wait_for(name)
+    return table_of(name)
+
+
+def _view(client, name):
+    table = Table(name, (Column("n", Long()),), dedup_keys=("timestamp",))
+    client.execute(render.create_table(table))
+    client.execute(
+        f"CREATE MATERIALIZED VIEW {name}_view AS (SELECT timestamp, sum(n) n FROM {name}"
+        " SAMPLE BY 1h) PARTITION BY MONTH"
+    )
+    return table_of(name)
+
+
+def _parquet(client, name):
+    client.execute(
+        f"CREATE TABLE {name} (n LONG, timestamp TIMESTAMP) TIMESTAMP(timestamp)"
+        " PARTITION BY DAY WAL"
+    )
+    client.execute(f"INSERT INTO {name} VALUES (1, '2025-01-01'), (2, '2025-01-03')")
+    client.wait_for(name)
+    client.execute(
+        f"ALTER TABLE {name} CONVERT PARTITION TO PARQUET WHERE timestamp < '2025-01-02'"
+    )
+    client.wait_for(name)
+    return table_of(name)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (_no_keys, "no deduplication keys"),
+        (_lossy, "1 values of n do not survive DOUBLE becoming LONG"),
+        (_view, "the materialized view .*_view reads it"),
+        (_parquet, "Parquet partitions"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_refused_where_it_would_lose_something(client, name, make, says):
+    table = make(client, name)
+    try:
+        assert plan_rebuild(client, table).refusals
+        with pytest.raises(PlanRefused, match=says):
+            rebuild(client, table)
+        assert set(live_tables(client)) >= {name}
+        assert not [t for t in live_tables(client) if "__" in t]
+    finally:
+        client.execute(f"DROP MATERIALIZED VIEW IF EXISTS {name}_view")
+
+
+def test_refused_while_suspended(client, name, suspend):
+    suspend(name)
+    with pytest.raises((PlanRefused, TableSuspended), match="suspended"):
+        rebuild(client, table_of(name))
+
+
+def test_refused_while_tcp_writers_may_write(tcp_server):
+    with Client(tcp_server.url) as client:
+        client.execute(
+            "CREATE TABLE tcp (tag SYMBOL, timestamp TIMESTAMP) TIMESTAMP(timestamp)"
+            " PARTITION BY DAY WAL"
+        )
+        with pytest.raises(PlanRefused, match="--tcp-writers-stopped"):
+            rebuild(client, table_of("tcp"))
+        assert rebuild(client, table_of("tcp"), tcp_writers_stopped=True).kept_as

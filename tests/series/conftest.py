@@ -1,0 +1,48 @@
+"""Both stores at head, and rows as the clients write them."""
+
+from dataclasses import replace
+
+import pytest
+import urllib3
+
+from questdb_ddl import ensure_table
+from questdb_ddl.tables import SHARED_TABLES
+from stage1_schema.connect import connect
+from stage1_schema.settings import QuestDBSettings
+
+
+@pytest.fixture
+def stores(migrated, questdb, questdb_server):
+    """Settings of both stores at head, without rows."""
+    for table in SHARED_TABLES:
+        ensure_table(questdb, table)
+    return replace(migrated, questdb=QuestDBSettings(questdb_server.url))
+
+
+@pytest.fixture
+def execute(stores):
+    """Run one statement in PostgreSQL and return its rows."""
+
+    def execute(statement, *values):
+        with connect(stores.postgres, autocommit=True) as connection:
+            cursor = connection.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+    return execute
+
+
+@pytest.fixture
+def lines(questdb):
+    """Send ILP lines over HTTP and wait for the tables."""
+
+    def lines(*sent):
+        body = "".join(f"{line}\n" for line in sent)
+        # A connection of its own: a kept one still writes into a table of that name that was
+        # dropped, and says that all is well.
+        with urllib3.PoolManager() as pool:
+            answer = pool.request("POST", f"{questdb.url}/write", body=body)
+        assert answer.status == 204, answer.data
+        for name in {line.partition(",")[0].partition(" ")[0] for line in sent}:
+            questdb.wait_for(name)
+
+    return lines

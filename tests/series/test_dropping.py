@@ -1,0 +1,83 @@
+"""Tables taken away: counted, confirmed by name, and writers that bring one back are noticed."""
+
+import threading
+import time
+
+import pytest
+import urllib3
+
+from questdb_ddl import live_tables
+from questdb_ddl.tables import SHARED_TABLES
+from stage1_schema.errors import ConfirmationError, Stage1Error
+from stage1_schema.ops import dropping, registration
+
+LINE = "ohlcv_btc Date=1i,open=1.5 1735689600000000000"
+
+
+@pytest.fixture
+def btc(stores, questdb, lines):
+    registration.create(stores, "btc", registration.Attributes())
+    questdb.execute("CREATE TABLE other (a INT)")
+    lines(LINE)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda s: dropping.plan_table(s, "ohlcv_btc"), {"ohlcv_btc"}),
+        (lambda s: dropping.plan_dataset(s, "btc"), {"ohlcv_btc", "indicators_btc"}),
+        (
+            dropping.plan_registered,
+            {"ohlcv_btc", "indicators_btc", *(t.name for t in SHARED_TABLES)},
+        ),
+        (
+            dropping.plan_everything,
+            {"ohlcv_btc", "indicators_btc", "other", *(t.name for t in SHARED_TABLES)},
+        ),
+    ],
+    ids=["table", "dataset", "registered", "everything"],
+)
+def test_drop(stores, questdb, btc, make, expected):
+    before = set(live_tables(questdb))
+    intent = make(stores)
+    assert {target.table for target in intent.targets} == expected
+    assert intent.rows == 1
+    with pytest.raises(ConfirmationError, match="1 rows"):
+        dropping.confirm(intent, None, "stage1 questdb drop")
+    dropping.confirm(intent, intent.confirmation, "")
+    done = dropping.carry_out(stores, intent, keep=False, watch_seconds=0.3)
+    assert (set(done.dropped), done.kept, done.came_back) == (expected, (), ())
+    assert set(live_tables(questdb)) == before - expected
+
+
+def test_keep(stores, questdb, btc):
+    intent = dropping.plan_dataset(stores, "btc")
+    done = dropping.carry_out(stores, intent, keep=True, watch_seconds=0.3)
+    assert done.dropped == ("indicators_btc",)
+    assert done.kept[0].startswith("ohlcv_btc_retired_")
+
+
+def test_a_writer_that_brings_a_table_back_is_noticed(stores, questdb, btc):
+    ended = threading.Event()
+
+    def write():
+        while not ended.is_set():
+            urllib3.request("POST", f"{questdb.url}/write", body=LINE + "\n")
+            time.sleep(0.05)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        intent = dropping.plan_table(stores, "ohlcv_btc")
+        done = dropping.carry_out(stores, intent, keep=False, watch_seconds=1.5)
+    finally:
+        ended.set()
+        writer.join()
+    assert done.came_back == ("ohlcv_btc",)
+
+
+def test_nothing_of_that_name(stores):
+    with pytest.raises(Stage1Error, match="no table nowhere"):
+        dropping.plan_table(stores, "nowhere")
+    with pytest.raises(Stage1Error, match="no dataset nowhere"):
+        dropping.plan_dataset(stores, "nowhere")

@@ -1,0 +1,115 @@
+"""Retention: bars by month, run output by its run, archived and checked before anything goes."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from questdb_ddl import live_tables
+from questdb_ddl.export import read_parquet
+from stage1_schema.errors import ConfirmationError, VerificationError
+from stage1_schema.ops import registration, retention
+
+NOW = datetime.now(UTC).replace(hour=12)
+LIMIT = NOW - timedelta(days=730)
+OLD_RUN, NEW_RUN = "11111111-1111-4111-8111-111111111111", "22222222-1111-4111-8111-111111111111"
+
+
+def ns(moment):
+    return int(moment.timestamp() * 10**9)
+
+
+def bar(moment, dataset="a"):
+    tags = f"dataset={dataset},source=s,granularity=4h"
+    return f"indicator_bars,{tags} timestamp_unix={int(moment.timestamp())}i,open=1.5 {ns(moment)}"
+
+
+def prediction(run, index, moment):
+    tags = f"run_id={run},fold=0,dataset=a,target=t"
+    return f"walkforward_predictions,{tags} bar_index={index}i,prediction=0.5 {ns(moment)}"
+
+
+@pytest.fixture
+def runs(stores, execute):
+    intent, _ = registration.create(stores, "btc", registration.Attributes())
+    for run, days, name in ((OLD_RUN, 400, "btc_run1"), (NEW_RUN, 0, "btc_run2")):
+        execute(
+            "INSERT INTO walkforward_runs (run_id, dataset_id, prediction_measurement, created_at)"
+            " VALUES (%s, %s, %s, now() - make_interval(days => %s))",
+            run, intent.dataset_id, name, days,
+        )  # fmt: skip
+
+
+def rows(questdb, table):
+    return questdb.query(f"select count() n from {table}")[0]["n"]
+
+
+def test_nothing_goes(stores, lines):
+    lines(bar(NOW - timedelta(days=10)))
+    assert retention.plan(stores).going == ()
+
+
+def test_bars_go_by_whole_months_and_the_boundary_month_stays(stores, questdb, lines, tmp_path):
+    boundary = LIMIT.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    stay = [boundary, NOW - timedelta(days=1)]
+    go = [boundary - timedelta(seconds=1), boundary - timedelta(days=400)]
+    lines(*map(bar, stay + go))
+    intent = retention.plan(stores)
+    (going,) = intent.going
+    assert (going.table, going.rows, len(going.partitions)) == ("indicator_bars", 2, 2)
+    with pytest.raises(ConfirmationError, match=r"indicator_bars .2 rows."):
+        retention.confirm(intent, None)
+    (gone,) = retention.apply(stores, intent, tmp_path)
+    assert rows(questdb, "indicator_bars") == 2
+    assert read_parquet(tmp_path / gone.archive).rows == 2
+    (record,) = (tmp_path / "retention.jsonl").read_text().splitlines()
+    assert json.loads(record)["partitions"] == list(going.partitions)
+    assert retention.plan(stores).going == ()
+
+
+def test_run_output_goes_by_the_run_and_not_by_the_bar(stores, questdb, lines, runs, tmp_path):
+    ancient = datetime(2015, 1, 1, tzinfo=UTC)
+    lines(
+        *(prediction(OLD_RUN, i, NOW - timedelta(days=i)) for i in range(3)),
+        *(prediction(NEW_RUN, i, ancient + timedelta(days=i)) for i in range(4)),
+        prediction("unknown", 1, ancient),
+    )
+    intent = retention.plan(stores)
+    (going,) = intent.going
+    assert (going.rows, going.runs) == (3, (OLD_RUN,))
+    assert "1 rows of runs that PostgreSQL does not know" in intent.unknown[0]
+    (gone,) = retention.apply(stores, intent, tmp_path)
+    left = questdb.query("select run_id, count() n from walkforward_predictions order by run_id")
+    assert left == [{"run_id": NEW_RUN, "n": 4}, {"run_id": "unknown", "n": 1}]
+    archive = read_parquet(tmp_path / gone.archive)
+    assert archive.rows == 3
+    assert archive.bounds["bar_index"] == (0, 2)
+    assert not [name for name in live_tables(questdb) if "__" in name or "_old_" in name]
+    assert retention.plan(stores).going == ()
+
+
+def test_tables_of_old_runs_go_as_a_whole(stores, questdb, lines, runs, tmp_path):
+    for name in ("btc_run1", "btc_run2"):
+        lines(f"{name} bar_index=1i,fold_number=0i,prediction=0.5 {ns(NOW)}")
+    (going,) = retention.plan(stores).going
+    assert (going.table, going.how) == ("btc_run1", "drop the table")
+    retention.apply(stores, retention.plan(stores), tmp_path, parquet=False)
+    assert "btc_run1" not in live_tables(questdb)
+    assert rows(questdb, "btc_run2") == 1
+    assert list(tmp_path.glob("btc_run1_*.csv.gz"))
+
+
+def test_a_row_of_the_future_stops_it(stores, lines):
+    lines(bar(LIMIT - timedelta(days=100)), bar(NOW + timedelta(days=4000)))
+    intent = retention.plan(stores)
+    assert intent.going == ()
+    assert "ahead of the clock" in intent.refusals[0]
+
+
+def test_an_archive_that_lacks_rows_drops_nothing(stores, questdb, lines, tmp_path):
+    lines(bar(LIMIT - timedelta(days=100)), bar(NOW))
+    intent = retention.plan(stores)
+    lines(bar(LIMIT - timedelta(days=100), dataset="late"))
+    with pytest.raises(VerificationError, match="Nothing of it was dropped"):
+        retention.apply(stores, intent, tmp_path)
+    assert rows(questdb, "indicator_bars") == 3
