@@ -6,6 +6,7 @@ import tempfile
 
 import pytest
 
+from stage1_schema.servers.binaries import postgres_binaries
 from stage1_schema.servers.postgres import LocalPostgres
 from stage1_schema.servers.questdb import LocalQuestDB
 
@@ -13,6 +14,9 @@ pytest_plugins = ["tests.plugins.databases"]
 
 
 def pytest_addoption(parser):
+    parser.addoption(
+        "--postgres-version", default="18", help="The server's major version: 14, 16 or 18."
+    )
     parser.addoption("--update-golden", action="store_true", help="Rewrite the golden files.")
 
 
@@ -35,9 +39,11 @@ def _own_settings(monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory):
-    """A PostgreSQL 18 with `host`, `port`, `user` (a superuser) and `password`."""
-    with LocalPostgres(tmp_path_factory.mktemp("postgres"), fsync=False) as server:
+def postgres_server(request, tmp_path_factory):
+    """A PostgreSQL with `host`, `port`, `user` (a superuser) and `password`."""
+    binaries = postgres_binaries(request.config.getoption("--postgres-version"))
+    directory = tmp_path_factory.mktemp("postgres")
+    with LocalPostgres(directory, binaries=binaries, fsync=False) as server:
         yield server
 
 

@@ -17,6 +17,17 @@ revision = "0002"
 down_revision = "0001"
 
 TABLES = ("walkforward_runs", "simulation_runs")
+FILES = (
+    "stage1_config_section",
+    "stage1_config_text",
+    "stage1_own_config",
+    "stage1_run_serialized_config",
+    "stage1_simulation_serialized_config",
+    "walkforward_runs_tg_25_own_config",
+    "walkforward_runs_tg_30_serialized_config",
+    "simulation_runs_tg_25_own_config",
+    "simulation_runs_tg_30_serialized_config",
+)
 
 
 def upgrade() -> None:
@@ -31,11 +42,8 @@ def upgrade() -> None:
                 nullable=False,
             ),
         )
-    op.run_sql_file("0002/stage1_config_section.sql")
-    op.run_sql_file("0002/stage1_config_text.sql")
-    op.run_sql_file("0002/stage1_run_serialized_config.sql")
-    op.run_sql_file("0002/stage1_simulation_serialized_config.sql")
-    op.run_sql_file("0002/triggers.sql")
+    for name in FILES:
+        op.run_sql_file(f"0002/{name}.sql")
     op.run_sql_file("0002/backfill.sql")
 
 

@@ -19,9 +19,11 @@ INDEXES = (
     ("simulation_runs", ("questdb_namespace",)),
     ("datasets", ("created_at", "dataset_id")),
     ("walkforward_runs", ("dataset_id", "created_at", "run_id")),
+    ("walkforward_runs", ("created_at", "run_id")),
     ("walkforward_runs", ("completed_at",)),
     ("simulation_runs", ("run_id", "created_at", "simulation_id")),
     ("simulation_runs", ("dataset_id", "created_at", "simulation_id")),
+    ("simulation_runs", ("created_at", "simulation_id")),
     ("simulation_runs", ("completed_at",)),
     ("simulation_trades", ("simulation_id", "bar_timestamp", "trade_id")),
 )

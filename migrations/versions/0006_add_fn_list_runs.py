@@ -13,9 +13,16 @@ from alembic import op
 revision = "0006"
 down_revision = "0005"
 
+FILES = (
+    "stage1_page_size",
+    "stage1_cursor_gone",
+    "fn_list_runs",
+)
+
 
 def upgrade() -> None:
-    op.run_sql_file("0006/fn_list_runs.sql")
+    for name in FILES:
+        op.run_sql_file(f"0006/{name}.sql")
 
 
 def downgrade() -> None:

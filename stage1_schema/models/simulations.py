@@ -26,6 +26,7 @@ class SimulationRun(Touched, Base):
         Index(None, "questdb_namespace"),
         Index(None, "run_id", "created_at", "simulation_id"),
         Index(None, "dataset_id", "created_at", "simulation_id"),
+        Index(None, "created_at", "simulation_id"),
         Index(None, "completed_at"),
     )
 

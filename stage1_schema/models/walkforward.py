@@ -23,6 +23,7 @@ class WalkforwardRun(Touched, Base):
         UniqueConstraint("dataset_id", "prediction_measurement"),
         Index(None, "prediction_measurement"),
         Index(None, "dataset_id", "created_at", "run_id"),
+        Index(None, "created_at", "run_id"),
         Index(None, "completed_at"),
     )
 

@@ -1,17 +1,21 @@
--- Fills walkforward_runs.serialized_config until a client writes its own text.
+-- Fills walkforward_runs.serialized_config until a client writes its own text, which stays.
 CREATE OR REPLACE FUNCTION stage1_run_serialized_config()
 RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = public, pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF TG_OP = 'INSERT' THEN
+    IF TG_OP = 'UPDATE' AND NEW.serialized_config IS NULL THEN
+        -- NULL is "no text of mine": the client's own stays, the generated one is made anew.
+        NEW.serialized_config_generated :=
+            NEW.serialized_config_generated OR OLD.serialized_config IS NULL;
+        NEW.serialized_config := OLD.serialized_config;
+    ELSIF TG_OP = 'INSERT' THEN
         NEW.serialized_config_generated := NEW.serialized_config IS NULL;
-    ELSIF NEW.serialized_config IS DISTINCT FROM OLD.serialized_config THEN
-        NEW.serialized_config_generated := NEW.serialized_config IS NULL;
-    ELSE
-        NEW.serialized_config_generated := OLD.serialized_config_generated
-            OR NEW.serialized_config IS NULL;
+        IF NEW.serialized_config IS NULL
+           AND EXISTS (SELECT FROM walkforward_runs r WHERE r.run_id = NEW.run_id) THEN
+            RETURN NEW;  -- ON CONFLICT goes on with an UPDATE: EXCLUDED must hold no text
+        END IF;
     END IF;
     IF NEW.serialized_config_generated THEN
         NEW.serialized_config := stage1_config_text(

@@ -1,7 +1,6 @@
 -- The runs of a dataset (of all datasets with NULL), newest first.
--- `lim` is clamped to 1..1000, NULL means 50; `after` is the run_id that the last page ended with.
 CREATE OR REPLACE FUNCTION fn_list_runs(
-    p_dataset_id uuid,
+    p_dataset_id uuid DEFAULT NULL,
     lim integer DEFAULT 50,
     skip integer DEFAULT 0,
     p_status text DEFAULT NULL,
@@ -28,24 +27,43 @@ RETURNS TABLE (
     is_placeholder boolean,
     fold_count bigint,
     created_at timestamptz,
-    updated_at timestamptz)
-LANGUAGE sql STABLE
+    updated_at timestamptz,
+    has_more boolean)
+LANGUAGE plpgsql STABLE
 SET search_path = public, pg_catalog, pg_temp
 AS $$
-    SELECT r.run_id, r.dataset_id, d.dataset_slug, d.ohlcv_measurement, d.indicator_measurement,
-           r.prediction_measurement, r.target_column, r.feature_columns, r.hyperparameters,
-           r.walk_config, r.status, r.requested_by, r.started_at, r.completed_at, r.duration_ms,
-           r.summary_metrics, r.serialized_config, r.is_placeholder,
-           (SELECT count(*) FROM walkforward_folds f WHERE f.run_id = r.run_id),
-           r.created_at, r.updated_at
-      FROM walkforward_runs r
-      JOIN datasets d ON d.dataset_id = r.dataset_id
-     WHERE (p_dataset_id IS NULL OR r.dataset_id = p_dataset_id)
-       AND (p_status IS NULL OR r.status = p_status)
-       AND (p_measurement IS NULL OR r.prediction_measurement = p_measurement)
-       AND (after IS NULL OR (r.created_at, r.run_id) <
-            (SELECT a.created_at, a.run_id FROM walkforward_runs a WHERE a.run_id = after))
-     ORDER BY r.created_at DESC, r.run_id DESC
-     LIMIT least(greatest(coalesce(lim, 50), 1), 1000)
-    OFFSET greatest(coalesce(skip, 0), 0)
+DECLARE
+    after_created timestamptz;
+BEGIN
+    IF after IS NOT NULL THEN
+        SELECT r.created_at INTO after_created FROM walkforward_runs r WHERE r.run_id = after;
+        PERFORM stage1_cursor_gone(after::text) WHERE after_created IS NULL;
+    END IF;
+    -- Planned at each call with the conditions that apply, so that an index orders the page.
+    RETURN QUERY EXECUTE 'WITH page AS MATERIALIZED (
+            SELECT r.run_id, r.created_at FROM walkforward_runs r WHERE true'
+        || CASE WHEN p_dataset_id IS NOT NULL THEN ' AND r.dataset_id = $3' ELSE '' END
+        || CASE WHEN p_status IS NOT NULL THEN ' AND r.status = $4' ELSE '' END
+        || CASE WHEN p_measurement IS NOT NULL
+                THEN ' AND r.prediction_measurement = $5' ELSE '' END
+        || CASE WHEN after IS NOT NULL THEN ' AND (r.created_at, r.run_id) < ($6, $7)' ELSE '' END
+        || ' ORDER BY r.created_at DESC, r.run_id DESC LIMIT $1 + 1 OFFSET $2)
+        SELECT r.run_id, r.dataset_id, d.dataset_slug, d.ohlcv_measurement,
+               d.indicator_measurement, r.prediction_measurement, r.target_column,
+               r.feature_columns, r.hyperparameters, r.walk_config, r.status, r.requested_by,
+               r.started_at, r.completed_at, r.duration_ms, r.summary_metrics,
+               r.serialized_config, r.is_placeholder,
+               (SELECT count(*) FROM walkforward_folds f WHERE f.run_id = r.run_id),
+               r.created_at, r.updated_at, (SELECT count(*) FROM page) > $1
+          FROM (SELECT * FROM page ORDER BY created_at DESC, run_id DESC LIMIT $1) p
+          JOIN walkforward_runs r USING (run_id)
+          JOIN datasets d ON d.dataset_id = r.dataset_id
+         ORDER BY p.created_at DESC, p.run_id DESC'
+    USING stage1_page_size(lim), greatest(coalesce(skip, 0), 0), p_dataset_id,
+          upper(btrim(p_status)), p_measurement, after_created, after;
+END
 $$;
+COMMENT ON FUNCTION fn_list_runs(uuid, integer, integer, text, text, uuid) IS
+'Runs of a dataset (NULL: of all), newest first (created_at, then run_id). lim: NULL or 0 means 50,
+clamped to 1..1000. skip: NULL or negative means 0. after: the run_id that the last page ended with;
+it costs the same on every page, skip does not. has_more: another page follows.';

@@ -4,19 +4,19 @@ The application reads and writes rows and never deletes them, but for finished j
 trades. Debuggers read. Default privileges let later tables inherit both.
 
 Locks: none that a reader or writer could feel.
-Revision ID: 0008
-Revises: 0007
+Revision ID: 0012
+Revises: 0011
 """
 
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0012"
+down_revision = "0011"
 
 
 def upgrade() -> None:
-    op.run_sql_file("0008/grant.sql")
+    op.run_sql_file("0012/grants.sql")
 
 
 def downgrade() -> None:
-    op.run_sql_file("0008/revoke.sql")
+    op.run_sql_file("0012/revoke.sql")

@@ -1,0 +1,18 @@
+DROP TRIGGER tg_90_touch ON stage1_jobs;
+DROP TRIGGER tg_20_normalise ON stage1_jobs;
+DROP TRIGGER tg_20_normalise ON simulation_trade_buckets;
+DROP TRIGGER tg_20_normalise ON simulation_trades;
+DROP TRIGGER tg_90_touch ON simulation_runs;
+DROP TRIGGER tg_20_normalise ON simulation_runs;
+DROP TRIGGER tg_20_best_on_update ON walkforward_folds;
+DROP TRIGGER tg_20_best_on_insert ON walkforward_folds;
+DROP TRIGGER tg_90_touch ON walkforward_runs;
+DROP TRIGGER tg_20_normalise ON walkforward_runs;
+DROP TRIGGER tg_15_dataset ON walkforward_runs;
+DROP FUNCTION stage1_normalise_job();
+DROP FUNCTION stage1_normalise_bucket();
+DROP FUNCTION stage1_normalise_trade();
+DROP FUNCTION stage1_normalise_simulation();
+DROP FUNCTION stage1_fold_best();
+DROP FUNCTION stage1_refuse_move();
+DROP FUNCTION stage1_normalise_run();

@@ -1,0 +1,57 @@
+"""Normalise datasets, whichever client writes them
+
+A dataset is one row of `datasets`. Older desktops write it as `indicator_datasets`, a view that
+PostgreSQL updates by itself, or call upsert_stage1_dataset first. Each generation sends another
+part of the same facts, in other units; a trigger keeps manifest, columns and both forms of time in
+step, makes a slug where none was sent, and lets nothing unknown erase what is known.
+
+Rows that stand are brought to that form.
+
+Locks: SHARE ROW EXCLUSIVE on datasets for an instant, then row locks of the fill until commit.
+Revision ID: 0008
+Revises: 0007
+"""
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+
+FILES = (
+    "stage1_slug",
+    "stage1_checked_slug",
+    "stage1_suffixed_slug",
+    "stage1_free_slug",
+    "stage1_clear_slug",
+    "stage1_epoch_ms",
+    "stage1_moment",
+    "stage1_moment_ms",
+    "stage1_time_of_ms",
+    "stage1_interval_ms",
+    "stage1_granularity",
+    "stage1_json_number",
+    "stage1_json_integer",
+    "stage1_json_object",
+    "stage1_changed_keys",
+    "stage1_manifest_facts",
+    "stage1_time_facts",
+    "stage1_column_facts",
+    "stage1_with_interval",
+    "stage1_with_facts",
+    "stage1_normalise_dataset",
+    "stage1_touch",
+    "datasets_tg_20_normalise",
+    "datasets_tg_90_touch",
+    "indicator_datasets",
+    "upsert_stage1_dataset",
+)
+
+
+def upgrade() -> None:
+    for name in FILES:
+        op.run_sql_file(f"0008/{name}.sql")
+    op.run_sql_file("0008/backfill.sql")
+
+
+def downgrade() -> None:
+    op.run_sql_file("0008/drop.sql")

@@ -1,0 +1,34 @@
+"""The current body of every function, view and trigger, and the grants: one file each.
+
+A revision replays frozen copies (`migrations/sql/`); a test proves that both say the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DIRECTORY = Path(__file__).parent
+KINDS = ("functions", "views", "triggers", "grants")
+"""The order in which they can be created after the tables, bodies of functions unchecked."""
+
+
+@dataclass(frozen=True)
+class SqlObject:
+    """One file: its kind (its folder), its name, and the statements that create or replace it."""
+
+    kind: str
+    name: str
+    text: str
+
+
+def objects() -> tuple[SqlObject, ...]:
+    """Return everything that is declared in SQL, in the order of creation.
+
+    Run it after `SET check_function_bodies = off`: functions name each other and the views.
+    """
+    return tuple(
+        SqlObject(kind, path.stem, path.read_text(encoding="utf-8"))
+        for kind in KINDS
+        for path in sorted((DIRECTORY / kind).glob("*.sql"))
+    )

@@ -1,0 +1,21 @@
+-- Takes best_iteration and best_score from the metrics where the writer sends them only there.
+CREATE OR REPLACE FUNCTION stage1_fold_best()
+RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = public, pg_catalog, pg_temp
+AS $$
+DECLARE
+    iteration bigint := stage1_json_integer(NEW.metrics -> 'best_iteration');
+    score double precision := stage1_json_number(NEW.metrics -> 'best_score');
+    -- A column that did not change while the metrics did was not written, so it follows them.
+    follow boolean := TG_OP = 'UPDATE' AND NEW.metrics IS DISTINCT FROM OLD.metrics;
+BEGIN
+    IF NEW.best_iteration IS NULL OR follow AND NEW.best_iteration = OLD.best_iteration THEN
+        NEW.best_iteration := coalesce(iteration, NEW.best_iteration);
+    END IF;
+    IF NEW.best_score IS NULL OR follow AND NEW.best_score = OLD.best_score THEN
+        NEW.best_score := coalesce(score, NEW.best_score);
+    END IF;
+    RETURN NEW;
+END
+$$;

@@ -1,0 +1,24 @@
+-- A slug for a dataset whose writer named none: from its measurements, else symbol_granularity,
+-- else its id; where another dataset has it, with the first 8 digits of the id behind it.
+CREATE OR REPLACE FUNCTION stage1_free_slug(id uuid, facts jsonb)
+RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+SET search_path = public, pg_catalog, pg_temp
+AS $$
+    SELECT candidate.slug
+      FROM (SELECT coalesce(
+                nullif(regexp_replace(stage1_slug(coalesce(
+                           facts ->> 'indicator_measurement', facts ->> 'ohlcv_measurement')),
+                       '^(ohlcv|indicators)_|_(ohlcv|ind)$', ''), ''),
+                nullif(stage1_slug(concat_ws('_', facts ->> 'symbol', facts ->> 'granularity')), ''),
+                stage1_slug(id::text)) AS slug) base,
+           LATERAL (VALUES
+                (1, base.slug),
+                (2, stage1_suffixed_slug(base.slug, id)),
+                (3, stage1_slug(id::text))) AS candidate(rank, slug)
+     WHERE length(candidate.slug) <= 116
+       AND NOT EXISTS (SELECT FROM datasets taken
+                        WHERE taken.dataset_slug = candidate.slug AND taken.dataset_id <> id)
+     ORDER BY candidate.rank
+     LIMIT 1
+$$;

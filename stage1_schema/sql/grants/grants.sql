@@ -1,0 +1,42 @@
+-- Roles are those of STAGE1_APP_ROLE and STAGE1_READONLY_ROLE; one that does not exist is left out.
+DO $$
+DECLARE
+    app text := coalesce(nullif(current_setting('stage1.app_role', true), ''), 'stage1_app');
+    readonly text := coalesce(nullif(current_setting('stage1.readonly_role', true), ''), 'stage1_readonly');
+    tables text := 'datasets, walkforward_runs, walkforward_folds, simulation_runs, simulation_trades, simulation_trade_buckets, stage1_jobs, indicator_datasets';
+    views text := 'dataset_hierarchy, dataset_catalog, alembic_version';
+    name text;
+    routine regprocedure;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[app, readonly] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            RAISE NOTICE 'role % does not exist: nothing was granted to it', name;
+            CONTINUE;
+        END IF;
+        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', name);
+        EXECUTE format('GRANT SELECT ON %s, %s TO %I', tables, views, name);
+        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO %I', name);
+        FOR routine IN
+            SELECT p.oid::regprocedure FROM pg_proc p
+             WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'fn\_list\_%'
+        LOOP
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', routine, name);
+        END LOOP;
+    END LOOP;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = app) THEN
+        EXECUTE format('GRANT INSERT, UPDATE ON %s TO %I', tables, app);
+        -- The worker purges jobs; a replay with --prune removes surplus trades.
+        EXECUTE format('GRANT DELETE ON stage1_jobs, simulation_trades TO %I', app);
+        FOR routine IN
+            SELECT p.oid::regprocedure FROM pg_proc p
+             WHERE p.pronamespace = 'public'::regnamespace
+               AND (p.proname LIKE 'stage1\_%' OR p.proname IN ('upsert_stage1_dataset',
+                    'ensure_dataset_placeholder', 'ensure_run_placeholder'))
+        LOOP
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', routine, app);
+        END LOOP;
+        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT INSERT, UPDATE ON TABLES TO %I', app);
+        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO %I', app);
+        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO %I', app);
+    END IF;
+END $$;

@@ -1,0 +1,4 @@
+CREATE OR REPLACE TRIGGER tg_20_normalise
+BEFORE INSERT OR UPDATE ON datasets
+FOR EACH ROW
+EXECUTE FUNCTION stage1_normalise_dataset();

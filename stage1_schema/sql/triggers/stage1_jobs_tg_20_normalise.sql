@@ -1,0 +1,4 @@
+CREATE OR REPLACE TRIGGER tg_20_normalise
+BEFORE INSERT OR UPDATE OF status ON stage1_jobs
+FOR EACH ROW
+EXECUTE FUNCTION stage1_normalise_job();

@@ -1,0 +1,4 @@
+CREATE OR REPLACE TRIGGER tg_20_normalise
+BEFORE INSERT OR UPDATE ON walkforward_runs
+FOR EACH ROW
+EXECUTE FUNCTION stage1_normalise_run();
