@@ -28,6 +28,8 @@ TABLES = (
     "datasets",
     "stage1_jobs",
     "jobs",
+    "spool_quarantine",
+    "spool_replays",
 )
 VIEWS = ("indicator_datasets", "dataset_hierarchy", "dataset_catalog")
 FUNCTIONS = (
