@@ -25,7 +25,7 @@ class Kind(Enum):
     JSON = "jsonb"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """A table of the contract. `unit` is the column of the row that it lands together with."""
 

@@ -138,21 +138,18 @@ class Reader:
                     self._more()
                     continue
                 if end is None:
-                    self._to(at)
+                    self._advance(at)
                     # A comment that never ends must not hide statements.
                     return not self._buffer.startswith(b"--", at) or not self._drained
                 at = end
-                self._to(at)
+                self._advance(at)
                 continue
-            self._to(at)
+            self._advance(at)
             if at < len(self._buffer):
                 return True
             if not self._more():
                 return False
 
-    def _to(self, at: int) -> None:
-        self._line += self._buffer.count(b"\n", self._at, at)
-        self._at = at
 
     def _slow(self) -> Raw:
         if self._buffer.startswith(b"\\", self._at):

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from stage1_schema.ops.spool import mend
-from stage1_schema.ops.spool.contract import Kind
+from stage1_schema.ops.spool.contract import STAGED_TABLES, Kind
 from stage1_schema.ops.spool.values import NULL, Held, moment
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Shapes:
     def learn(self, text: bytes, shape: Shape) -> None:
         """Remember the head and tail of a statement that the parser accepted."""
         head, tail = _HEAD.match(text), _TAIL.search(text)
-        if head is None or tail is None or shape.table is None or shape.plain:
+        if head is None or tail is None or shape.table not in STAGED_TABLES or shape.plain:
             return
         key = (head[0], tail[0])
         if all(pattern.key != key for pattern in self._patterns):
