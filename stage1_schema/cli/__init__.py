@@ -13,7 +13,7 @@ from stage1_schema import settings
 from stage1_schema.cli import console
 from stage1_schema.errors import Stage1Error
 
-COMMANDS = ("down", "replay", "reset", "status", "up")
+COMMANDS = ("down", "replay", "reset", "schedule", "status", "up")
 GROUPS = ("questdb",)
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stage1_schema.cli import console
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,8 +22,6 @@ def report(done: Report) -> None:
     """Print what a replay did: few words where there was nothing to do."""
     rows = done.touched()
     if rows:
-        from stage1_schema.cli import console  # noqa: PLC0415 - rich is slow to import
-
         console.table(
             ("table", *_COLUMNS),
             [(name, *(getattr(counts, column) for column in _COLUMNS)) for name, counts in rows],

@@ -77,6 +77,7 @@ class Spool:
     seed: int = 1
     statements: list = field(default_factory=list)
     rows: dict = field(default_factory=dict)  # table -> set of keys
+    parents: list = field(default_factory=list)  # (run or None, dataset) that are referred to
 
     def __post_init__(self):
         self.random = random.Random(self.seed)
@@ -89,7 +90,7 @@ class Spool:
         self.rows.setdefault(table, set()).add(key)
 
     def metrics(self, size=26):
-        return {f"metric_{n}": round(self.random.uniform(-5, 5), 6) for n in range(size)}
+        return {f"m_{n}": round(self.random.uniform(-5, 5), 3) for n in range(size)}
 
     def dataset(self, generation, dataset_id=None, slug="btc25_4h"):
         dataset_id = dataset_id or self.id()
@@ -114,6 +115,7 @@ class Spool:
     def run(self, generation, dataset_id=None, folds=500, name="btc25_4h", told=None):
         run_id = self.id()
         dataset_id = dataset_id or run_id
+        self.parents.append((None, dataset_id))
         measurement = f"{name}_wf{EPOCH + self.random.randrange(10**8)}"
         config = {"train": 500, "test": 50}
         summary = document(self.metrics(8) | {"folds": folds if told is None else told})
@@ -157,6 +159,7 @@ class Spool:
         simulation_id = self.id()
         run_id = run[0] if run else self.id()
         dataset_id = run[1] if run else run_id
+        self.parents.append((run_id, dataset_id))
         measurement = run[2] if run else f"eth25_1h_wf{EPOCH + self.random.randrange(10**8)}"
         values = [text(simulation_id), text(run_id), text(dataset_id), text(measurement)]
         values += [text(f"sim_{simulation_id[:8]}_sim1"), "'long'", document({"fee": 0.1})]
