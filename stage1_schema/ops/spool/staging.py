@@ -119,7 +119,9 @@ class Staging:
             if table in self._filled:
                 self._connection.execute(f"CREATE INDEX ON {table.staging} ({table.unit})")
                 self._merge(table)
-                self._connection.execute(f"ANALYZE {table.staging}")
+                # Statistics of documents are slow to make, and no query here uses them.
+                used = ", ".join({"position", "shape", "state", table.unit, *table.key})
+                self._connection.execute(f"ANALYZE {table.staging} ({used})")
 
     def _merge(self, table: Table) -> None:
         """Merge the rows of each key as one after the other would have left them."""
@@ -157,8 +159,8 @@ class Staging:
             f" (position, line, length, shape, state, {', '.join(inserted)})"
             f" SELECT max(position), max(line), 0, {self.number(merged)}, 'm', {', '.join(values)}"
             f" FROM {table.staging} WHERE state = 'd' GROUP BY {key}"
-            f" HAVING (array_agg(shape ORDER BY position))[1] = %s"
-            f" AND array_agg(DISTINCT shape ORDER BY shape) = %s",
+            f" HAVING (array_agg(shape ORDER BY position))[1] = %s::integer"
+            f" AND array_agg(DISTINCT shape ORDER BY shape) = %s::integer[]",
             (first, numbers),
         )
 
