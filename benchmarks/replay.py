@@ -68,9 +68,7 @@ class Bench:
         self.admin.execute(f"CREATE DATABASE {name} TEMPLATE template_stage1")
         with psycopg.connect(**self.login(name), autocommit=True) as connection:
             for run_id, dataset_id in spool.parents:
-                connection.execute(
-                    "SELECT ensure_dataset_placeholder(%s::uuid)", (dataset_id,)
-                )
+                connection.execute("SELECT ensure_dataset_placeholder(%s::uuid)", (dataset_id,))
                 if run_id:
                     connection.execute(
                         "SELECT ensure_run_placeholder(%s::uuid, %s::uuid)", (run_id, dataset_id)
@@ -90,7 +88,7 @@ class Bench:
     def replay(self, database: str, file: Path) -> float:
         """Return the seconds of `stage1 replay`; fails unless all is in."""
         names = {"host": "HOST", "port": "PORT", "dbname": "DB", "user": "USER"}
-        names["password"] = "PASSWORD"
+        names["password"] = "PASSWORD"  # noqa: S105 - the name of a variable
         login = self.login(database)
         variables = {f"STAGE1_POSTGRES_{names[k]}": str(v) for k, v in login.items()}
         variables["STAGE1_QUESTDB_REST"] = "http://127.0.0.1:1"

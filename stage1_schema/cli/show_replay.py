@@ -42,7 +42,9 @@ def report(done: Report) -> None:
         "full": "read from its start",
     }[done.mode]
     undone = "; dry run, all of it undone" if done.dry_run else ""
-    click.echo(f"{done.source}: {what}, {done.statements:,} statements in {done.duration_s} s{undone}")
+    click.echo(
+        f"{done.source}: {what}, {done.statements:,} statements in {done.duration_s} s{undone}"
+    )
     if done.open_quarantine:
         click.echo(f"{done.open_quarantine:,} in quarantine: stage1 replay --quarantine")
 

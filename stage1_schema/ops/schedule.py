@@ -145,7 +145,8 @@ class Systemd:
             line = _systemd_quoted(job.line)
             units[base.with_suffix(".service")] = (
                 f"[Unit]\nDescription=Stage1: {job.title}\n\n[Service]\nType=oneshot\n"
-                f"WorkingDirectory={str(Path.cwd()).replace('%', '%%')}\nExecStart=/bin/sh -c {line}\n"
+                f"WorkingDirectory={str(Path.cwd()).replace('%', '%%')}\n"
+                f"ExecStart=/bin/sh -c {line}\n"
             )
             units[base.with_suffix(".timer")] = (
                 f"[Unit]\nDescription=Stage1: {job.title}, every night\n\n[Timer]\n"

@@ -8,41 +8,124 @@ from dataclasses import dataclass, field
 EPOCH = 1_700_000_000
 COMMENT = "-- Stage1 pending inserts"
 
-DATASET_A = (
-    "dataset_id symbol granularity source questdb_tag row_count first_bar_ts last_bar_ts created_at"
-).split()
-DATASET_C = (
-    "dataset_id dataset_slug symbol granularity bar_interval_ms lookback_rows first_ohlcv_ts"
-    " first_indicator_ts metadata created_at"
-).split()
-RUN_A = (
-    "run_id dataset_id prediction_measurement target_column feature_columns hyperparameters"
-    " walk_config status requested_by started_at completed_at duration_ms summary_metrics"
-    " created_at"
-).split()
-RUN_C = (
-    "run_id dataset_id status feature_columns target_column hyperparameters walk_config"
-    " summary_metrics started_at completed_at created_at"
-).split()
-FOLD_A = (
-    "run_id fold_number train_start_idx train_end_idx test_start_idx test_end_idx samples_train"
-    " samples_test best_iteration best_score thresholds metrics"
-).split()
-FOLD_C = (
-    "run_id fold_number train_start_idx train_end_idx test_start_idx test_end_idx"
-    " train_start_ts_ms train_end_ts_ms test_start_ts_ms test_end_ts_ms samples_train"
-    " samples_test metrics thresholds"
-).split()
-SIMULATION = (
-    "simulation_id run_id dataset_id input_run_measurement questdb_namespace mode config status"
-    " started_at completed_at summary_metrics created_at"
-).split()
-BUCKET = (
-    "simulation_id side trade_count win_count profit_factor avg_return_pct max_drawdown_pct notes"
-).split()
-TRADE = (
-    "trade_id simulation_id bar_timestamp side size entry_price exit_price pnl return_pct metadata"
-).split()
+DATASET_A = [
+    "dataset_id",
+    "symbol",
+    "granularity",
+    "source",
+    "questdb_tag",
+    "row_count",
+    "first_bar_ts",
+    "last_bar_ts",
+    "created_at",
+]
+DATASET_C = [
+    "dataset_id",
+    "dataset_slug",
+    "symbol",
+    "granularity",
+    "bar_interval_ms",
+    "lookback_rows",
+    "first_ohlcv_ts",
+    "first_indicator_ts",
+    "metadata",
+    "created_at",
+]
+RUN_A = [
+    "run_id",
+    "dataset_id",
+    "prediction_measurement",
+    "target_column",
+    "feature_columns",
+    "hyperparameters",
+    "walk_config",
+    "status",
+    "requested_by",
+    "started_at",
+    "completed_at",
+    "duration_ms",
+    "summary_metrics",
+    "created_at",
+]
+RUN_C = [
+    "run_id",
+    "dataset_id",
+    "status",
+    "feature_columns",
+    "target_column",
+    "hyperparameters",
+    "walk_config",
+    "summary_metrics",
+    "started_at",
+    "completed_at",
+    "created_at",
+]
+FOLD_A = [
+    "run_id",
+    "fold_number",
+    "train_start_idx",
+    "train_end_idx",
+    "test_start_idx",
+    "test_end_idx",
+    "samples_train",
+    "samples_test",
+    "best_iteration",
+    "best_score",
+    "thresholds",
+    "metrics",
+]
+FOLD_C = [
+    "run_id",
+    "fold_number",
+    "train_start_idx",
+    "train_end_idx",
+    "test_start_idx",
+    "test_end_idx",
+    "train_start_ts_ms",
+    "train_end_ts_ms",
+    "test_start_ts_ms",
+    "test_end_ts_ms",
+    "samples_train",
+    "samples_test",
+    "metrics",
+    "thresholds",
+]
+SIMULATION = [
+    "simulation_id",
+    "run_id",
+    "dataset_id",
+    "input_run_measurement",
+    "questdb_namespace",
+    "mode",
+    "config",
+    "status",
+    "started_at",
+    "completed_at",
+    "summary_metrics",
+    "created_at",
+]
+BUCKET = [
+    "simulation_id",
+    "side",
+    "trade_count",
+    "win_count",
+    "profit_factor",
+    "avg_return_pct",
+    "max_drawdown_pct",
+    "notes",
+]
+TRADE = [
+    "trade_id",
+    "simulation_id",
+    "bar_timestamp",
+    "side",
+    "size",
+    "entry_price",
+    "exit_price",
+    "pnl",
+    "return_pct",
+    "metadata",
+]
 
 
 def text(value):
@@ -80,7 +163,7 @@ class Spool:
     parents: list = field(default_factory=list)  # (run or None, dataset) that are referred to
 
     def __post_init__(self):
-        self.random = random.Random(self.seed)
+        self.random = random.Random(self.seed)  # noqa: S311 - repeatable
 
     def id(self):
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
@@ -179,9 +262,7 @@ class Spool:
     def bucket(self, simulation_id, trades):
         values = [text(simulation_id), "'long'", str(trades), "7", number(999), number(0.5)]
         values += [number(-3.25), "'it''s a cap'"]
-        statement = insert(
-            "simulation_trade_buckets", BUCKET, values, ["simulation_id", "side"]
-        )
+        statement = insert("simulation_trade_buckets", BUCKET, values, ["simulation_id", "side"])
         self.add("simulation_trade_buckets", (simulation_id, "long"), statement)
 
     def trade(self, simulation_id, trade):

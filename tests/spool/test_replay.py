@@ -6,6 +6,7 @@ import pytest
 
 from stage1_schema.errors import Stage1Error
 from stage1_schema.locks import REPLAY_LOCK, UPGRADE_LOCK
+from stage1_schema.ops import spool as library
 from tests.spool import generator
 
 
@@ -97,7 +98,9 @@ def test_cut_file_is_taken_when_it_is_complete(field):
         tail = data[:cut].rpartition(b";\n")[2].strip()
         assert tails == bool(tail and not tail.endswith(b";"))
         rows = sum(field.count(table) for table in ("walkforward_folds", "simulation_trades"))
-        assert rows == len(re.findall(rb"INSERT INTO (?:walkforward_folds|simulation_trades) .*;", data[:cut]))
+        assert rows == len(
+            re.findall(rb"INSERT INTO (?:walkforward_folds|simulation_trades) .*;", data[:cut])
+        )
     assert field.replay(data).exit_code == 0
     stands(field, spool)
 
@@ -175,8 +178,8 @@ HOSTILE = [
     "INSERT INTO datasets (dataset_id, is_placeholder) VALUES ('x', true);",
     "WITH x AS (DELETE FROM datasets RETURNING 1) INSERT INTO datasets (dataset_id) VALUES ('x');",
     "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';",
-    "INSERT INTO walkforward_folds (run_id, fold_number) VALUES ('x', 1) ON CONFLICT"
-    " (run_id, fold_number) DO UPDATE SET fold_number = walkforward_folds.fold_number + 1;",
+    "INSERT INTO walkforward_folds (run_id, fold_number, samples_test) VALUES ('x', 1, 1) "
+     "ON CONFLICT (run_id, fold_number) DO UPDATE SET samples_test = 2;",
     "\\! touch /tmp/x",
 ]
 
@@ -200,9 +203,12 @@ def test_numbers_that_are_none_are_mended_and_counted(field, small):
     assert report.exit_code == 0, report.entries
     assert sum(counts.mended for counts in report.tables.values()) == 6
     nulls = "SELECT count(*) FROM walkforward_folds WHERE metrics -> 'm_3' = 'null'"
-    assert field.one(nulls) + field.one(nulls.replace("metrics", "thresholds")) + field.one(
-        nulls.replace("metrics", "summary_metrics").replace("folds", "runs")
-    ) == 4
+    assert (
+        field.one(nulls)
+        + field.one(nulls.replace("metrics", "thresholds"))
+        + field.one(nulls.replace("metrics", "summary_metrics").replace("folds", "runs"))
+        == 4
+    )
     stands(field, small)
 
 
@@ -220,7 +226,7 @@ def test_nan_in_a_key_or_a_time_is_held_back(field, small):
 
 def test_missing_parents_get_placeholders_with_the_names_the_file_knows(field):
     spool = generator.Spool()
-    simulation, run, dataset, measurement = spool.simulation(trades=2)
+    _, run, dataset, measurement = spool.simulation(trades=2)
     field.replay(spool.bytes())
     assert field.all(
         "SELECT run_id::text, dataset_id::text, prediction_measurement, is_placeholder"
@@ -263,7 +269,7 @@ def merged(*spools):
 
 def test_taken_name_is_held_until_it_is_free(field):
     first, second = generator.Spool(1), generator.Spool(2)
-    run, dataset, measurement = first.run("A", folds=1)
+    _, dataset, measurement = first.run("A", folds=1)
     other = second.run("A", dataset, folds=2)
     data = second.bytes(comments=False).replace(other[2].encode(), measurement.encode())
     report = field.replay(first.bytes(comments=False) + data)
@@ -304,7 +310,9 @@ def test_later_statement_supersedes_one_in_quarantine(field):
 def test_last_statement_for_a_row_wins(field):
     spool = generator.Spool()
     spool.run("A", folds=1)
-    early = [s.replace("'COMPLETED'", "'RUNNING'").replace("0.250000", "0.1") for s in spool.statements]
+    early = [
+        s.replace("'COMPLETED'", "'RUNNING'").replace("0.250000", "0.1") for s in spool.statements
+    ]
     field.replay("\n".join(early + spool.statements) + "\n")
     assert field.all("SELECT status, requested_by FROM walkforward_runs") == [
         ("COMPLETED", "desktop")
@@ -316,7 +324,7 @@ def test_last_statement_for_a_row_wins(field):
 
 def test_generations_converge_and_server_filled_values_survive(field):
     a = generator.Spool()
-    run, dataset, _ = a.run("A", folds=2)
+    run, _, _ = a.run("A", folds=2)
     field.replay(a.bytes())
     field.connection.execute("UPDATE walkforward_folds SET train_start_ts_ms = 7")
     c = generator.Spool()
@@ -372,9 +380,7 @@ def test_locks_are_waited_for_and_named(field, small, lock, told):
 
 
 def test_schema_that_is_not_at_head_is_named(empty, tmp_path):
-    from stage1_schema.ops import spool
-
     path = tmp_path / "spool.sql"
     path.write_text("")
     with pytest.raises(Stage1Error, match="alembic upgrade head"):
-        spool.replay(empty, path)
+        library.replay(empty, path)

@@ -1,4 +1,4 @@
-"""What a replay looks for when all is applied: folds that are missing, trades that are left over."""
+"""What a replay looks for at its end: folds that are missing, trades that are left over."""
 
 from __future__ import annotations
 

@@ -12,7 +12,15 @@ from uuid import UUID
 
 import psycopg
 
-from stage1_schema.ops.spool.contract import BUCKETS, FOLDS, RUNS, SIMULATIONS, STAGED_TABLES, TRADES
+from stage1_schema.ops.spool.contract import (
+    BUCKETS,
+    FOLDS,
+    RUNS,
+    SIMULATIONS,
+    STAGED_TABLES,
+    TRADES,
+    Place,
+)
 from stage1_schema.ops.spool.faults import Fault, fault
 from stage1_schema.ops.spool.parents import Parents
 from stage1_schema.ops.spool.upsert import LIVE, SENT, upsert
@@ -74,8 +82,8 @@ class Applier:
             parameters,
         ).fetchall()
         sent = {row[0]: row for row in sorted(rows) if row[4]}  # not what was merged here
-        for position, line, length, row_key, _ in sent.values():
-            self._quarantine.hold(position, line, length, found, table.name, row_key)
+        for *place, row_key, _ in sent.values():
+            self._quarantine.hold(Place(*place), found, table.name, row_key)
 
     def _count(self, table: Table) -> int:
         row = self._connection.execute(
@@ -117,7 +125,7 @@ class Applier:
             self._unit(lane, unit, together=False)
 
     def _with_plain_inserts(self, lane: Sequence[Table], units: Units) -> set[UUID]:
-        """Return the units that have an INSERT without ON CONFLICT: it may fail, so it goes alone."""
+        """Return the units with an INSERT without ON CONFLICT: it may fail, and goes alone."""
         numbers = [n for n, shape in enumerate(self._staging.shapes) if shape.plain]
         if not numbers:
             return set()

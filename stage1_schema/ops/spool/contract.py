@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,14 @@ class Kind(Enum):
     FLOAT = "double precision"
     TIME = "timestamptz"
     JSON = "jsonb"
+
+
+class Place(NamedTuple):
+    """Where a statement stands: its first byte (from 0) and line (from 1), its length in bytes."""
+
+    position: int
+    line: int
+    length: int
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 
-from stage1_schema.ops.spool.contract import UPSERT_DATASET, Shape
+from stage1_schema.ops.spool.contract import UPSERT_DATASET, Place, Shape
 from stage1_schema.ops.spool.faults import Fault, fault
 from stage1_schema.ops.spool.values import NULL
 
@@ -27,9 +27,7 @@ _UNESCAPED = {b"\\\\": b"\\", b"\\t": b"\t", b"\\n": b"\n", b"\\r": b"\r"}
 
 
 class _Sent(NamedTuple):
-    position: int
-    line: int
-    length: int
+    place: Place
     shape: Shape
     values: list[str | None]
 
@@ -53,15 +51,13 @@ class Datasets:
             " shape integer, dataset_id text, fields text[])"
         )
 
-    def add(
-        self, position: int, line: int, length: int, shape: Shape, fields: Sequence[bytes]
-    ) -> None:
+    def add(self, place: Place, shape: Shape, fields: Sequence[bytes]) -> None:
         """Keep one row of a statement."""
         at = 0 if shape.table is None else shape.columns.index("dataset_id")
         values = [_plain(each) for each in fields]
         self._connection.execute(
             "INSERT INTO spool_datasets VALUES (%s, %s, %s, %s, lower(%s), %s::text[])",
-            (position, line, length, self._staging.number(shape), values[at], values),
+            (*place, self._staging.number(shape), values[at], values),
         )
 
     def apply(self) -> None:
@@ -79,7 +75,7 @@ class Datasets:
             " WHERE dataset_id IS NOT DISTINCT FROM %s ORDER BY position",
             (dataset_id,),
         ).fetchall()
-        sent = [_Sent(*row[:3], self._staging.shapes[row[3]], row[4]) for row in rows]
+        sent = [_Sent(Place(*row[:3]), self._staging.shapes[row[3]], row[4]) for row in rows]
         failed: list[tuple[_Sent, Fault]] = []
         applied: list[_Sent] = []
         with self._connection.transaction() as group:
@@ -98,9 +94,7 @@ class Datasets:
             counts.applied += changed
             counts.unchanged += not changed
         for each, found in failed:
-            self._quarantine.hold(
-                each.position, each.line, each.length, found, each.shape.target, dataset_id
-            )
+            self._quarantine.hold(each.place, found, each.shape.target, dataset_id)
 
     def _row(self, dataset_id: str | None) -> object:
         """Return the dataset as it stands, for comparison."""
@@ -139,7 +133,8 @@ def _plain(field: bytes) -> str | None:
         return None
     if b"\\" not in field:
         return field.decode()
-    pieces, at = [], 0
+    pieces: list[bytes] = []
+    at = 0
     while (found := field.find(b"\\", at)) >= 0:
         pieces += (field[at:found], _UNESCAPED[field[found : found + 2]])
         at = found + 2

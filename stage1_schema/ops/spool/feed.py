@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stage1_schema.ops.spool import grammar
-from stage1_schema.ops.spool.contract import DATASET_TABLES
+from stage1_schema.ops.spool.contract import DATASET_TABLES, Place
 from stage1_schema.ops.spool.faults import Fault
 from stage1_schema.ops.spool.reader import Raw, State
 from stage1_schema.ops.spool.shapes import Fast, Shapes
-from stage1_schema.ops.spool.values import NULL, Held, Refused, Tally, field
+from stage1_schema.ops.spool.values import NULL, Constant, Held, Refused, Tally, field
 
 if TYPE_CHECKING:
     from stage1_schema.ops.spool.contract import Shape
@@ -48,7 +48,7 @@ class Feed:
         """Stage a piece, or hold it back."""
         self._report.statements += 1
         if isinstance(piece, Fast):
-            self._staging.add_fast(piece)
+            self._staging.add(piece.place, piece.shape, piece.fields)
             if self._tally.mended:
                 self._mended(piece.shape.target)
             return
@@ -75,7 +75,7 @@ class Feed:
             for row in rows:
                 self._stage(piece, statement.shape, row)
 
-    def _fields(self, shape: Shape, row: tuple[grammar.Constant, ...]) -> list[bytes]:
+    def _fields(self, shape: Shape, row: tuple[Constant, ...]) -> list[bytes]:
         fields = [
             field(kind, constant, self._now, self._tally)
             for kind, constant in zip(shape.kinds, row, strict=True)
@@ -87,18 +87,18 @@ class Feed:
         return fields
 
     def _stage(self, piece: Raw, shape: Shape, fields: list[bytes]) -> None:
-        place = (piece.position, piece.line, len(piece.text))
+        place = Place(piece.position, piece.line, len(piece.text))
         if shape.table is None or shape.table in DATASET_TABLES:
-            self._datasets.add(*place, shape, fields)
+            self._datasets.add(place, shape, fields)
         else:
-            self._staging.add(*place, shape, fields)
+            self._staging.add(place, shape, fields)
 
     def _mended(self, target: str) -> None:
         self._report.tables[target].mended += self._tally.mended
         self._tally.mended = 0
 
     def _hold(self, piece: Raw, found: Fault) -> None:
-        self._quarantine.hold(piece.position, piece.line, len(piece.text), found)
+        self._quarantine.hold(Place(piece.position, piece.line, len(piece.text)), found)
 
 
 class _UnreadableError(Held):

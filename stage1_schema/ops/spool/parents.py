@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stage1_schema.ops.spool.contract import BUCKETS, FOLDS, RUNS, SIMULATIONS, TRADES, UPSERT_DATASET
+from stage1_schema.ops.spool.contract import (
+    BUCKETS,
+    FOLDS,
+    RUNS,
+    SIMULATIONS,
+    TRADES,
+    UPSERT_DATASET,
+)
 from stage1_schema.ops.spool.faults import Fault
 from stage1_schema.ops.spool.upsert import LIVE
 
@@ -92,7 +99,9 @@ class Parents:
         """See to the datasets of runs, and to the runs of folds."""
         for dataset_id, name in self._missing(_DATASETS_OF_RUNS, units):
             if reason := self._held("dataset", dataset_id, _DATASET_TARGETS):
-                found = "run_id IN (SELECT run_id FROM spool_walkforward_runs WHERE dataset_id = %s)"
+                found = (
+                    "run_id IN (SELECT run_id FROM spool_walkforward_runs WHERE dataset_id = %s)"
+                )
                 self._hold(FOLDS, f"s.{found}", (dataset_id,), reason)
                 self._hold(RUNS, "s.dataset_id = %s", (dataset_id,), reason)
             else:

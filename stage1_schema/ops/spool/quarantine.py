@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from stage1_schema.ops.spool.contract import Place
     from stage1_schema.ops.spool.faults import Fault
     from stage1_schema.ops.spool.report import Report
 
@@ -60,13 +61,11 @@ class Kept:
 class Quarantine:
     """Holds statements of one replay back."""
 
-    def __init__(
-        self, connection: psycopg.Connection[Any], file: BinaryIO, report: Report
-    ) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], file: BinaryIO, report: Report) -> None:
         """Keep the `file` that positions refer to; it is another handle than the reader's."""
         self._connection = connection
         self._file = file
-        self._report = report
+        self.report = report
         self._tried: set[int] = set()
         self._failed: set[int] = set()
 
@@ -89,26 +88,25 @@ class Quarantine:
         self._connection.execute(
             "UPDATE spool_quarantine SET state = 'superseded'"
             " WHERE state = 'open' AND kind = 'tail' AND source = %s",
-            (self._report.source,),
+            (self.report.source,),
         )
 
     def hold(
         self,
-        position: int,
-        line: int,
-        length: int,
+        place: Place,
         fault: Fault,
         target: str | None = None,
         row_key: str | None = None,
     ) -> None:
-        """Keep a statement: one of the file at `position`, or one that was tried again."""
-        counts = self._report.tables[target or "-"]
+        """Keep a statement: one of the file at its place, or one that was tried again."""
+        position, line, length = place
+        counts = self.report.tables[target or "-"]
         if fault.kind == "refused":
             counts.refused += 1
         else:
             counts.quarantined += 1
-        if len(self._report.entries) < EXAMPLES:
-            self._report.entries.append(Entry(line, fault.kind, fault.reason, target, row_key))
+        if len(self.report.entries) < EXAMPLES:
+            self.report.entries.append(Entry(line, fault.kind, fault.reason, target, row_key))
         if position < 0:
             number = position - RETRIED
             self._failed.add(number)
@@ -123,7 +121,7 @@ class Quarantine:
         self._connection.execute(
             _HOLD,
             (
-                self._report.source,
+                self.report.source,
                 position,
                 line,
                 kind,
@@ -143,7 +141,7 @@ class Quarantine:
                 " WHERE quarantine_id = ANY(%s) AND state = 'open'",
                 (list(applied),),
             )
-        self._report.open_quarantine = count_open(self._connection)
+        self.report.open_quarantine = count_open(self._connection)
 
 
 def count_open(connection: psycopg.Connection[Any]) -> int:

@@ -93,7 +93,7 @@ class Reader:
             at = self._at
             fast = self._shapes.match(self._buffer, at, self._base + at, self._line)
             if fast is not None:
-                self._advance(at + fast.length)
+                self._advance(at + fast.place.length)
                 yield fast
                 continue
             raw = self._slow()
@@ -129,8 +129,8 @@ class Reader:
     def _skip(self) -> bool:
         """Go to the next statement, over blanks and comments; False at the end."""
         while True:
-            if len(self._buffer) - self._at < MARGIN:
-                self._more()
+            while len(self._buffer) - self._at < MARGIN and self._more():
+                pass
             at = _BLANK.match(self._buffer, self._at).end()  # type: ignore[union-attr]
             if self._buffer.startswith((b"--", b"/*"), at):
                 end = _comment(self._buffer, at)
@@ -150,7 +150,6 @@ class Reader:
             if not self._more():
                 return False
 
-
     def _slow(self) -> Raw:
         if self._buffer.startswith(b"\\", self._at):
             return self._meta()
@@ -159,17 +158,12 @@ class Reader:
             hurried = boundary is not None and len(self._buffer) - boundary > MARGIN
             if end is not None or hurried or not self._grow():
                 break
-        if end is not None and (boundary is None or boundary >= end):
-            return self._raw(end, State.WHOLE)
-        if end is not None and self._parses(self._buffer[self._at : end]):
+        spans = boundary is not None and (end is None or boundary < end)
+        if end is not None and (not spans or self._parses(self._buffer[self._at : end])):
             return self._raw(end, State.WHOLE)
         if boundary is not None:
             return self._raw(boundary, State.BROKEN)
-        if end is not None:
-            return self._raw(end, State.WHOLE)
-        if self._drained:
-            return self._raw(len(self._buffer), State.TAIL)
-        return self._raw(len(self._buffer), State.BROKEN)
+        return self._raw(len(self._buffer), State.TAIL if self._drained else State.BROKEN)
 
     def _grow(self) -> bool:
         return len(self._buffer) - self._at < LONGEST and self._more()
@@ -193,12 +187,6 @@ class Reader:
     def _raw(self, end: int, state: State) -> Raw:
         position = self._base + self._at
         return Raw(position, self._line, self._buffer[self._at : end], state)
-
-
-def statement_at(file: BinaryIO, position: int, length: int) -> bytes:
-    """Return `length` bytes of the file at `position`."""
-    file.seek(position)
-    return file.read(length)
 
 
 def _statement_end(data: bytes, start: int, limit: int, *, final: bool) -> int | None:

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from stage1_schema.ops.spool.contract import Place, Shape
     from stage1_schema.ops.spool.faults import Fault
-    from stage1_schema.ops.spool.contract import Shape
+    from stage1_schema.ops.spool.feed import Feed
+    from stage1_schema.ops.spool.reader import Reader
     from stage1_schema.settings import Settings
 
 LOCK_TIMEOUT_S = 60
@@ -63,7 +65,9 @@ def replay(
     with _opened(path) as file, _opened(path) as texts, session(settings) as connection:
         wait_for(connection, UPGRADE_LOCK, "an upgrade", options.wait_s, shared=True)
         wait_for(connection, REPLAY_LOCK, "another replay", options.wait_s)
-        run = _Run(connection, file, texts, str(path.resolve()), options, told)
+        report = Report(str(path.resolve()), dry_run=options.dry_run)
+        held = Quarantine(connection, texts, report)
+        run = _Run(connection, file, held, options, told)
         with connection.transaction(force_rollback=True) if options.dry_run else nullcontext():
             return run.run()
 
@@ -113,8 +117,7 @@ class _Run:
         self,
         connection: psycopg.Connection[Any],
         file: BinaryIO,
-        texts: BinaryIO,
-        source: str,
+        quarantine: Quarantine,
         options: Options,
         told: Callable[[float, str], None],
     ) -> None:
@@ -122,8 +125,8 @@ class _Run:
         self._file = file
         self._options = options
         self._told = told
-        self._report = Report(source, dry_run=options.dry_run)
-        self._quarantine = Quarantine(connection, texts, self._report)
+        self._report = quarantine.report
+        self._quarantine = quarantine
 
     def run(self) -> Report:
         began = time.monotonic()
@@ -184,22 +187,19 @@ class _Run:
         quarantine.close()
         return reader.consumed, reader.consumed_lines
 
-    def _read(self, reader: Any, feed: Any, start: int, size: int) -> None:  # noqa: ANN401
+    def _read(self, reader: Reader, feed: Feed, start: int, size: int) -> None:
         step = max((size - start) // 100, 1)
         due = start
         for piece in reader:
             feed.take(piece)
-            if piece.position >= due:
-                due = piece.position + step
-                part = (piece.position - start) / max(size - start, 1)
-                self._told(part * READING, "reading")
+            if reader.consumed >= due:
+                due = reader.consumed + step
+                self._told((reader.consumed - start) / (size - start) * READING, "reading")
 
-    def _held(
-        self, position: int, line: int, length: int, found: Fault, shape: Shape, copied: bytes
-    ) -> None:
+    def _held(self, place: Place, found: Fault, shape: Shape, copied: bytes) -> None:
         """Hold back a statement with a value that no column takes."""
         fields = copied.rstrip(b"\n").split(b"\t")[4:]
         assert shape.table is not None  # noqa: S101 - datasets are not staged
         key = [fields[shape.columns.index(column)] for column in shape.table.key]
         row_key = b"/".join(key).decode(errors="replace").lower()
-        self._quarantine.hold(position, line, length, found, shape.target, row_key)
+        self._quarantine.hold(place, found, shape.target, row_key)

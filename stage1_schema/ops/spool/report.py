@@ -77,7 +77,9 @@ class Report:
 
     def touched(self) -> list[tuple[str, Counts]]:
         """Return the tables that anything was counted for, by name."""
-        return sorted((name, counts) for name, counts in self.tables.items() if any(vars(counts).values()))
+        return sorted(
+            (name, counts) for name, counts in self.tables.items() if any(vars(counts).values())
+        )
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data for `--json` and for the history."""

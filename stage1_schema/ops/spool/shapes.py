@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from stage1_schema.ops.spool import mend
-from stage1_schema.ops.spool.contract import STAGED_TABLES, Kind
+from stage1_schema.ops.spool.contract import STAGED_TABLES, Kind, Place
 from stage1_schema.ops.spool.values import NULL, Held, moment
 
 if TYPE_CHECKING:
@@ -47,11 +47,9 @@ _KEY_SLOTS = {
 
 
 class Fast(NamedTuple):
-    """A recognised statement: its fields in the order of `shape.columns`, its length in bytes."""
+    """A recognised statement: its fields are in the order of `shape.columns`."""
 
-    position: int
-    line: int
-    length: int
+    place: Place
     shape: Shape
     fields: list[bytes]
 
@@ -123,7 +121,7 @@ class Shapes:
                 fields[number] = fields[number].replace(b"''", b"'")
         if self._suspect and mend.suspect(text):
             self._mend(pattern, fields)
-        return Fast(position, line, found.end() - at, pattern.shape, fields)
+        return Fast(Place(position, line, found.end() - at), pattern.shape, fields)
 
     def _time(self, slot: bytes) -> bytes:
         if slot == NULL:

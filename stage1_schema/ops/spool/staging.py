@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from stage1_schema.ops.spool.contract import STAGED_TABLES, Shape, Table
+from stage1_schema.ops.spool.contract import STAGED_TABLES, Place, Shape, Table
 from stage1_schema.ops.spool.faults import fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from stage1_schema.ops.spool.faults import Fault
-    from stage1_schema.ops.spool.shapes import Fast
 
 FLUSH_BYTES = 2 << 20
 
-Lines = list[tuple[int, int, int, bytes]]  # position, line, length, COPY line
+Lines = list[tuple[Place, bytes]]  # and the line for COPY
 
 
 class Staging:
@@ -32,7 +31,7 @@ class Staging:
     def __init__(
         self,
         connection: psycopg.Connection[Any],
-        held: Callable[[int, int, int, Fault, Shape, bytes], None],
+        held: Callable[[Place, Fault, Shape, bytes], None],
     ) -> None:
         """Make the tables. `held` is told of every statement whose values no column takes."""
         self._connection = connection
@@ -57,22 +56,14 @@ class Staging:
             self.shapes.append(shape)
         return found
 
-    def add_fast(self, fast: Fast) -> None:
-        """Add a recognised statement."""
-        self.add(fast.position, fast.line, fast.length, fast.shape, fast.fields)
-
-    def add(
-        self, position: int, line: int, length: int, shape: Shape, fields: Iterable[bytes]
-    ) -> None:
+    def add(self, place: Place, shape: Shape, fields: Iterable[bytes]) -> None:
         """Add one row of a statement."""
         copied = b"%d\t%d\t%d\t%d\t%s\n" % (
-            position,
-            line,
-            length,
+            *place,
             self.number(shape),
             b"\t".join(fields),
         )
-        self._buffers[shape].append((position, line, length, copied))
+        self._buffers[shape].append((place, copied))
         self._size += len(copied)
         if self._size >= FLUSH_BYTES:
             self.flush()
@@ -89,12 +80,11 @@ class Staging:
             self._filled.add(shape.table)
         if (failed := self._copy(shape, lines)) is None:
             return
-        statements: dict[int, Lines] = defaultdict(list)
+        statements: dict[Place, Lines] = defaultdict(list)
         for each in lines:
             statements[each[0]].append(each)
         if len(statements) == 1:
-            position, line, length, copied = lines[0]
-            self._held(position, line, length, failed, shape, copied)
+            self._held(lines[0][0], failed, shape, lines[0][1])
             return
         groups = list(statements.values())
         half = len(groups) // 2
@@ -105,9 +95,12 @@ class Staging:
         names = ", ".join(shape.columns)
         target = f"spool_{shape.target} (position, line, length, shape, {names})"
         try:
-            with self._connection.transaction(), self._connection.cursor() as cursor:
-                with cursor.copy(f"COPY {target} FROM STDIN") as copy:
-                    copy.write(b"".join(line[3] for line in lines))
+            with (
+                self._connection.transaction(),
+                self._connection.cursor() as cursor,
+                cursor.copy(f"COPY {target} FROM STDIN") as copy,
+            ):
+                copy.write(b"".join(copied for _, copied in lines))
         except psycopg.Error as error:
             return fault(error)
         return None
