@@ -26,7 +26,7 @@ def wait_for(
     *,
     shared: bool = False,
 ) -> None:
-    """Take an advisory lock for the session of an autocommit connection.
+    """Take an advisory lock for the session of a connection.
 
     Polls, so that no open statement stands in the way of others. Raises Stage1Error when `other`
     holds it for longer than `wait_s` seconds.

@@ -17,6 +17,7 @@ from stage1_schema.alembic_plugin import standing
 from stage1_schema.alembic_plugin.questdb_ops import QuestDBTarget
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
+from stage1_schema.locks import UPGRADE_LOCK, wait_for
 from stage1_schema.models import Base
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from sqlalchemy.schema import SchemaItem
 
     from stage1_schema.settings import Settings
+
+REPLAY_WAIT_S = 600
+"""Seconds that an upgrade waits for a replay to end."""
 
 # What `alembic -x name=value` may say.
 ARGUMENTS = {
@@ -135,10 +139,18 @@ def _require_first(migration: MigrationContext, questdb: QuestDBTarget) -> None:
     def checked(revision: Any, context: MigrationContext) -> list[RevisionStep]:  # noqa: ANN401
         steps = list(steps_of(revision, context)) if steps_of else []
         if any(isinstance(step, RevisionStep) for step in steps):
+            _wait_for_replays(context)
             questdb.require()
         return steps
 
     migration._migrations_fn = checked  # noqa: SLF001
+
+
+def _wait_for_replays(context: MigrationContext) -> None:
+    """Keep replays out until the session ends: they need the schema to stand still."""
+    if context.connection is not None:
+        driver: Any = context.connection.connection.driver_connection
+        wait_for(driver, UPGRADE_LOCK, "a replay", REPLAY_WAIT_S)
 
 
 def _role_settings(app: str, readonly: str) -> str:

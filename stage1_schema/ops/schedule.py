@@ -174,7 +174,7 @@ def _run(
         done = subprocess.run(  # noqa: S603 - fixed words, no shell
             words, input=given, text=True, capture_output=True, check=False
         )
-    except FileNotFoundError:
+    except OSError:
         raise Stage1Error(
             f"There is no program {words[0]} here.", next_step="use --systemd, or install cron."
         ) from None

@@ -178,8 +178,7 @@ HOSTILE = [
     "INSERT INTO datasets (dataset_id, is_placeholder) VALUES ('x', true);",
     "WITH x AS (DELETE FROM datasets RETURNING 1) INSERT INTO datasets (dataset_id) VALUES ('x');",
     "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';",
-    "INSERT INTO walkforward_folds (run_id, fold_number, samples_test) VALUES ('x', 1, 1) "
-     "ON CONFLICT (run_id, fold_number) DO UPDATE SET samples_test = 2;",
+    "INSERT INTO datasets (dataset_id) VALUES ('x') ON CONFLICT (dataset_id) DO UPDATE SET a = 1;",
     "\\! touch /tmp/x",
 ]
 
