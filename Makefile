@@ -1,12 +1,13 @@
 # Everything a person types. `make help` lists it.
 PYTHON ?= python3
 BIN := .venv/bin
+POSTGRES_VERSIONS ?= 14 16 18
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down clean reset test check revision pins
+.PHONY: help install up down clean reset test test-postgres-matrix check revision pins
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: ## Create .venv with the pinned dependencies
 	@$(PYTHON) tools/make_venv.py
@@ -26,11 +27,18 @@ reset: install ## Empty and rebuild both stores (not local: CONFIRM=<database>)
 test: install ## Run all tests on servers that they start themselves
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-postgres-matrix: install ## Run the PostgreSQL tests on 14, 16 and 18
+	@for version in $(POSTGRES_VERSIONS); do \
+	  echo "PostgreSQL $$version"; \
+	  $(BIN)/python -m pytest -q -n 2 --postgres-version $$version tests/postgres tests/migrations || exit 1; \
+	done
+
 check: install ## Lint, type-check and test: what CI runs
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory test-postgres-matrix POSTGRES_VERSIONS='14 16'
 
 revision: install ## Generate a revision from changed declarations (m="what it does")
 	@$(if $(m),,$(error say what it does: make revision m="add a column"))$(BIN)/alembic revision --autogenerate -m "$(m)"

@@ -13,7 +13,7 @@ from alembic.util import CommandError
 from sqlalchemy import text
 
 from stage1_schema import settings as stage1_settings
-from stage1_schema.alembic_plugin import standing
+from stage1_schema.alembic_plugin import ownership, standing
 from stage1_schema.alembic_plugin.questdb_ops import QuestDBTarget
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
@@ -111,8 +111,9 @@ def _online(
         text(_role_settings(":app", ":readonly")),
         {"app": settings.roles.app, "readonly": settings.roles.readonly},
     )
-    # Alembic would take an open transaction for its caller's, and never commit.
     if "connection" not in context.config.attributes:
+        ownership.act_as_owner(connection, settings.roles.owner)
+        # Alembic would take an open transaction for its caller's, and never commit.
         connection.commit()
 
     context.configure(

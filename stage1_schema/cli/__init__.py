@@ -14,7 +14,7 @@ from stage1_schema.cli import console
 from stage1_schema.errors import Stage1Error
 
 COMMANDS = ("down", "replay", "reset", "schedule", "status", "up")
-GROUPS = ("questdb",)
+GROUPS = ("dataset", "questdb", "roles")
 
 
 class Stage1:

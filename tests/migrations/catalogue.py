@@ -37,14 +37,16 @@ QUERIES = {
           FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
          WHERE NOT t.tgisinternal AND c.relnamespace = 'public'::regnamespace""",
     "grants": """
-        SELECT granted.name, string_agg(granted.acl, ',' ORDER BY granted.acl) AS definition
+        SELECT granted.name,
+               string_agg(granted.acl, ',' ORDER BY granted.acl) AS definition
           FROM (SELECT c.relname::text AS name, unnest(c.relacl)::text AS acl FROM pg_class c
                  WHERE c.relnamespace = 'public'::regnamespace
                 UNION ALL
                 SELECT p.oid::regprocedure::text, unnest(p.proacl)::text FROM pg_proc p
                  WHERE p.pronamespace = 'public'::regnamespace
                 UNION ALL
-                SELECT 'default ' || defaclobjtype::text, unnest(defaclacl)::text FROM pg_default_acl)
+                SELECT 'default ' || defaclobjtype::text, unnest(defaclacl)::text
+                  FROM pg_default_acl)
                granted
          GROUP BY granted.name""",
 }

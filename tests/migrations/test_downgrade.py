@@ -1,6 +1,5 @@
 """Up, down to base and up again, with rows in the tables; and the fill of rows that stood."""
 
-
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
@@ -8,7 +7,13 @@ from alembic.script import ScriptDirectory
 from stage1_schema.ops import migrate
 from tests.postgres import clients, rows
 
-TABLES = "datasets walkforward_runs walkforward_folds simulation_runs simulation_trades".split()
+TABLES = (
+    "datasets",
+    "walkforward_runs",
+    "walkforward_folds",
+    "simulation_runs",
+    "simulation_trades",
+)
 
 
 def fill(connection):
@@ -49,7 +54,9 @@ def test_down_to_base_and_up_again_with_rows(database, connection):
 
 
 def revisions():
-    return [each.revision for each in ScriptDirectory.from_config(migrate.config()).walk_revisions()]
+    return [
+        each.revision for each in ScriptDirectory.from_config(migrate.config()).walk_revisions()
+    ]
 
 
 @pytest.mark.parametrize("target", [each for each in revisions() if each > "0001"])
@@ -84,8 +91,8 @@ def fill_raw(connection):
     """What stood before anything was normalised: year 57,000, a manifest as a JSON string."""
     connection.execute(
         "INSERT INTO datasets (dataset_id, dataset_slug, symbol, ohlcv_first_ts, metadata)"
-        " VALUES (%s, 'x', 'BTCUSDT', to_timestamp(%s), to_jsonb('{\"source\":\"binance\"}'::text))",
-        [rows.DATASET, rows.FIRST * 1000],
+        " VALUES (%s, 'x', 'BTCUSDT', to_timestamp(%s), to_jsonb(%s::text))",
+        [rows.DATASET, rows.FIRST * 1000, '{"source": "binance"}'],
     )
     connection.execute(clients.c_run(rows.RUN_ROW))
     connection.execute(clients.c_fold(rows.FOLD_ROW))

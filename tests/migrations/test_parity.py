@@ -23,26 +23,25 @@ def test_revisions_make_what_is_declared(both, kind):
     assert migrated[kind] == declared[kind]
 
 
+CHANGES = {
+    "columns": "ALTER TABLE datasets ALTER symbol SET DEFAULT 'x'",
+    "constraints": """
+        ALTER TABLE stage1_jobs DROP CONSTRAINT ck_stage1_jobs_status,
+            ADD CONSTRAINT ck_stage1_jobs_status CHECK (status <> '')""",
+    "indexes": """
+        DROP INDEX ix_stage1_jobs_pending;
+        CREATE INDEX ix_stage1_jobs_pending ON stage1_jobs (created_at, job_id)""",
+    "relations": "COMMENT ON TABLE datasets IS 'x'",
+    "functions": "COMMENT ON FUNCTION stage1_slug(text) IS 'x'",
+    "triggers": "ALTER TABLE datasets DISABLE TRIGGER tg_20_normalise",
+    "grants": "GRANT DELETE ON datasets TO stage1_app",
+}
+
+
 @pytest.mark.parametrize(
     ("kind", "statement"),
-    [
-        ("columns", "ALTER TABLE datasets ALTER symbol SET DEFAULT 'x'"),
-        (
-            "constraints",
-            "ALTER TABLE stage1_jobs DROP CONSTRAINT ck_stage1_jobs_status, ADD CONSTRAINT"
-            " ck_stage1_jobs_status CHECK (status <> '')",
-        ),
-        (
-            "indexes",
-            "DROP INDEX ix_stage1_jobs_pending; CREATE INDEX ix_stage1_jobs_pending"
-            " ON stage1_jobs (created_at, job_id)",
-        ),
-        ("relations", "COMMENT ON TABLE datasets IS 'x'"),
-        ("functions", "COMMENT ON FUNCTION stage1_slug(text) IS 'x'"),
-        ("triggers", "ALTER TABLE datasets DISABLE TRIGGER tg_20_normalise"),
-        ("grants", "GRANT DELETE ON datasets TO stage1_app"),
-    ],
-    ids=list(QUERIES),
+    CHANGES.items(),
+    ids=list(CHANGES),
 )
 def test_the_comparison_sees_a_change(connection, both, kind, statement):
     connection.execute(statement)

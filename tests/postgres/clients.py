@@ -21,22 +21,16 @@ class Uncast(dict):
 
 
 def quoted(value):
-    match value:
-        case None:
-            return "NULL"
-        case At(number):
-            return f"TO_TIMESTAMP({number})"
-        case Uncast():
-            return "'" + json.dumps(dict(value)).replace("'", "''") + "'"
-        case dict() | list():
-            return "'" + json.dumps(value).replace("'", "''") + "'::jsonb"
-        case float():
-            return f"{value:.6f}"
-        case int():
-            return str(value)
-        case str() | UUID():
-            return "'" + str(value).replace("'", "''") + "'"
-    raise TypeError(value)
+    if isinstance(value, At):
+        return f"TO_TIMESTAMP({value.number})"
+    if isinstance(value, (dict, list)):
+        text = quoted(json.dumps(value))
+        return text if isinstance(value, Uncast) else f"{text}::jsonb"
+    if isinstance(value, (str, UUID)):
+        return "'" + str(value).replace("'", "''") + "'"
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return "NULL" if value is None else str(value)
 
 
 def insert(table, row, key, *kept):
@@ -45,7 +39,7 @@ def insert(table, row, key, *kept):
     updates = [name for name in row if name not in (*names, *kept)]
     return (
         f"INSERT INTO {table} ({', '.join(row)}) "
-        f"VALUES ({', '.join(quoted(value) for value in row.values())}) "
+        f"VALUES ({', '.join(map(quoted, row.values()))}) "
         f"ON CONFLICT ({key}) DO UPDATE SET "
         + ", ".join(f"{name} = EXCLUDED.{name}" for name in updates)
     )
@@ -58,7 +52,8 @@ def pick(row, names):
 A_DATASET = "dataset_id symbol granularity source questdb_tag row_count first_bar_ts last_bar_ts"
 A_RUN = (
     "run_id dataset_id prediction_measurement target_column feature_columns hyperparameters"
-    " walk_config status requested_by started_at completed_at duration_ms summary_metrics created_at"
+    " walk_config status requested_by started_at completed_at duration_ms summary_metrics"
+    " created_at"
 )
 FOLD_RANGE = "run_id fold_number train_start_idx train_end_idx test_start_idx test_end_idx"
 A_FOLD = f"{FOLD_RANGE} samples_train samples_test best_iteration best_score thresholds metrics"
@@ -127,9 +122,7 @@ def c_run(row):
 
 def c_fold(row):
     row = row | dict.fromkeys(C_TIMES.split())
-    return insert(
-        "walkforward_folds", pick(row, C_FOLD), "run_id, fold_number", *C_TIMES.split()
-    )
+    return insert("walkforward_folds", pick(row, C_FOLD), "run_id, fold_number", *C_TIMES.split())
 
 
 def simulation(row):

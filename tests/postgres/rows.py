@@ -43,13 +43,14 @@ A_DATASET = {
     "created_at": At(1_738_400_000),
 }
 B_DATASET = {
-    **{
-        name: MANIFEST[name]
-        for name in (
-            "dataset_id dataset_slug symbol granularity source indicator_measurement"
-            " ohlcv_rows indicator_rows"
-        ).split()
-    },
+    "dataset_id": DATASET,
+    "dataset_slug": "btc25_4h",
+    "symbol": "BTCUSDT",
+    "granularity": "4h",
+    "source": "binance",
+    "indicator_measurement": "indicators_btc25_4h",
+    "ohlcv_rows": 187,
+    "indicator_rows": 181,
     "ohlcv_measurement": "ohlcv_btc25_4h",
     "ohlcv_first": At(FIRST * 1000),  # year 57,000
     "ohlcv_last": At(LAST * 1000),
@@ -86,13 +87,7 @@ RUN_ROW = {
     "summary_metrics": {"folds": 1, "mean_score": 0.5},
     "created_at": At(1_738_400_050),
 }
-THRESHOLDS = {
-    name: 0.1
-    for name in (
-        "long_threshold short_threshold long_exit short_exit roc_threshold"
-        " short_entry_threshold long_quantile short_quantile neutral"
-    ).split()
-}
+THRESHOLDS = {f"threshold_{n}": n / 4 for n in range(9)}
 METRICS = {"best_iteration": 42, "best_score": 0.625} | {f"metric_{n}": n / 8 for n in range(24)}
 FOLD_ROW = {
     "run_id": RUN,

@@ -1,5 +1,6 @@
 """Every row of the contract's SQL tables, by every generation in both orders on one database."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -7,6 +8,7 @@ import psycopg
 import pytest
 
 from tests.postgres import clients, rows
+from tests.postgres.clients import At
 
 CHILDREN = (
     clients.simulation(rows.SIMULATION_ROW),
@@ -42,6 +44,17 @@ def at(seconds):
     return datetime.fromtimestamp(seconds, UTC)
 
 
+CREATED = at(1_738_400_000)
+SIMULATION_FIELDS = (
+    "input_run_measurement",
+    "questdb_namespace",
+    "mode",
+    "config",
+    "status",
+    "summary_metrics",
+)
+
+
 def one(connection, query, *parameters):
     found = connection.execute(query, parameters).fetchall()
     assert len(found) == 1
@@ -62,7 +75,7 @@ def write(app):
     return run
 
 
-def check_dataset(app, *, ohlcv=True, created=at(1_738_400_000)):
+def check_dataset(app, *, ohlcv=True, created=CREATED):
     dataset = one(app, "SELECT * FROM dataset_catalog")
     holds(
         dataset,
@@ -145,10 +158,7 @@ def check_children(app, *, times=None):
     expected = {name: rows.FOLD_ROW[name] for name in rows.FOLD_ROW if name != "run_id"}
     holds(fold, **expected, total=1, offset=0, has_more=False, train_start_ts_ms=times)
     simulation = one(app, "SELECT * FROM fn_list_simulations(%s, 50)", rows.RUN)
-    plain = (
-        "input_run_measurement questdb_namespace mode config status summary_metrics".split()
-    )
-    holds(simulation, **{name: rows.SIMULATION_ROW[name] for name in plain})
+    holds(simulation, **{name: rows.SIMULATION_ROW[name] for name in SIMULATION_FIELDS})
     holds(simulation, started_at=at(1_738_400_300), completed_at=at(1_738_400_400), trade_count=1)
     bucket = one(app, "SELECT * FROM simulation_trade_buckets")
     holds(bucket, **{n: v for n, v in rows.BUCKET_ROW.items() if n != "simulation_id"})
@@ -163,7 +173,7 @@ def check_children(app, *, times=None):
 def test_all_generations_in_any_order(app, write, order):
     write(order)
     # Generation B's call sends no created_at; the first writer's stays.
-    check_dataset(app, created=None if order[0] == "B" else at(1_738_400_000))
+    check_dataset(app, created=None if order[0] == "B" else CREATED)
     check_run(app)
     check_children(app)
 
@@ -319,3 +329,45 @@ def test_a_simulation_without_a_dataset_takes_its_runs(app, write):
     )
     found = one(app, "SELECT * FROM simulation_runs WHERE simulation_id = %s", rows.NOBODY)
     holds(found, dataset_id=UUIDS["DATASET"], questdb_namespace=None)
+
+
+def test_milliseconds_taken_for_seconds_in_runs_simulations_and_trades(app, write):
+    late = {"started_at": At(1_738_400_100_000), "completed_at": At(1_738_400_200_000)}
+    write("C")
+    app.execute(clients.c_run(rows.RUN_ROW | late))
+    app.execute(clients.simulation(rows.SIMULATION_ROW | late))
+    app.execute(clients.trade(rows.TRADE_ROW | {"bar_timestamp": At(1_737_000_000_000)}))
+    for table in ("walkforward_runs", "simulation_runs"):
+        found = one(app, f"SELECT * FROM {table}")
+        holds(found, started_at=at(1_738_400_100), completed_at=at(1_738_400_200))
+    assert one(app, "SELECT * FROM simulation_trades")["bar_timestamp"] == at(1_737_000_000)
+
+
+def test_a_second_writer_with_metadata_as_a_string_and_no_symbol(app, write):
+    write("C")
+    app.execute(
+        "INSERT INTO datasets (dataset_id, dataset_slug, metadata) VALUES (%s, %s, %s::jsonb)"
+        " ON CONFLICT (dataset_id) DO UPDATE SET dataset_slug = EXCLUDED.dataset_slug,"
+        " symbol = EXCLUDED.symbol, metadata = EXCLUDED.metadata",
+        [rows.DATASET, "btc25_4h", json.dumps(json.dumps({"note": "second"}))],
+    )
+    found = one(app, "SELECT * FROM datasets")
+    holds(found, symbol="BTCUSDT", metadata=rows.MANIFEST | {"note": "second"})
+
+
+def test_bad_numbers_inside_json_are_refused_whole(app, write):
+    write("C")
+    for statement, table in (
+        (clients.a_run(rows.RUN_ROW | {"duration_ms": 7}), "walkforward_runs"),
+        (clients.c_fold(rows.FOLD_ROW | {"samples_test": 7}), "walkforward_folds"),
+        (clients.trade(rows.TRADE_ROW | {"size": 7.0}), "simulation_trades"),
+    ):
+        before = one(app, f"SELECT * FROM {table}")
+        for value in ("nan", "inf", "-nan(ind)", "NaN"):
+            with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+                app.execute(
+                    statement.replace('": "it\'\'s time"', f'": {value}')
+                    .replace(": 0.5", f": {value}")
+                    .replace('"metric_1": 0.125', f'"metric_1": {value}')
+                )
+        assert one(app, f"SELECT * FROM {table}") == before

@@ -43,8 +43,11 @@ BEGIN
         facts := facts || jsonb_build_object(
             'dataset_slug', stage1_free_slug(NEW.dataset_id, facts));
     END IF;
-    PERFORM stage1_clear_slug(NEW.dataset_id, stage1_checked_slug(facts ->> 'dataset_slug'))
-      WHERE NOT NEW.is_placeholder;
+    IF NOT NEW.is_placeholder
+       AND (fresh OR facts ->> 'dataset_slug' IS DISTINCT FROM OLD.dataset_slug) THEN
+        PERFORM stage1_clear_slug(
+            NEW.dataset_id, stage1_checked_slug(facts ->> 'dataset_slug'));
+    END IF;
     RETURN stage1_with_facts(NEW, facts);
 END
 $$;

@@ -65,7 +65,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fn_list_simulations(uuid, integer, integer, text, text, uuid, uuid) IS
-'Simulations of a run (NULL: of all), newest first (created_at, then simulation_id). lim: NULL or 0
-means 50, clamped to 1..1000. skip: NULL or negative means 0. after: the simulation_id that the last
-page ended with; it costs the same on every page, skip does not. p_measurement finds the namespace
-or the input. has_more: another page follows.';
+'Simulations of a run (NULL: of all), newest first (created_at, then simulation_id).
+lim: NULL or 0 means 50, clamped to 1..1000. skip: NULL or negative means 0. after: the simulation_id that the last page
+ended with; it costs the same on every page, skip does not. p_measurement finds the namespace or the
+input. has_more: another page follows.';

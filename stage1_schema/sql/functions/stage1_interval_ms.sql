@@ -5,14 +5,11 @@ RETURNS bigint
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT nullif(found.part[1]::bigint, 0) * CASE
-            WHEN found.part[2] IN ('M', 'mo') THEN 2592000000
-            WHEN lower(found.part[2]) = 'ms' THEN 1
-            WHEN lower(found.part[2]) IN ('s', 'sec') THEN 1000
-            WHEN lower(found.part[2]) IN ('m', 'min') THEN 60000
-            WHEN lower(found.part[2]) IN ('h', 'hour') THEN 3600000
-            WHEN lower(found.part[2]) IN ('d', 'day') THEN 86400000
-            WHEN lower(found.part[2]) IN ('w', 'week') THEN 604800000
-        END
-      FROM (SELECT regexp_match(btrim(granularity), '^(\d{1,9}) ?([A-Za-z]{1,4})$') AS part) found
+    SELECT nullif(found.part[1]::numeric * unit.ms, 0)::bigint
+      FROM (SELECT regexp_match(btrim(granularity), '^(\d{1,12}) ?([A-Za-z]{1,4})$') AS part) found
+      JOIN (VALUES ('ms', 1), ('s', 1000), ('sec', 1000), ('m', 60000), ('min', 60000),
+                   ('h', 3600000), ('hour', 3600000), ('d', 86400000), ('day', 86400000),
+                   ('w', 604800000), ('week', 604800000), ('M', 2592000000)) AS unit(name, ms)
+        ON unit.name = CASE found.part[2] WHEN 'M' THEN 'M' ELSE lower(found.part[2]) END
+     WHERE found.part[1]::numeric * unit.ms < 9223372036854775807
 $$;

@@ -1,0 +1,58 @@
+"""`stage1 roles`: who may what, and making missing roles."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from stage1_schema.cli import Stage1, console, pass_context
+from stage1_schema.ops import roles
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@click.pass_context
+def command(ctx: click.Context, *, as_json: bool) -> None:
+    """Show which role may what on every table and view.
+
+    Example: stage1 roles
+    """
+    if ctx.invoked_subcommand:
+        return
+    report = roles.read(ctx.ensure_object(Stage1).settings)
+    if as_json:
+        click.echo(json.dumps(report.to_data(), indent=2))
+        return
+    names = list(report.access[0].rights) if report.access else []
+    console.table(
+        ("table or view", "owner", *names),
+        [
+            (each.name, each.owner, *(", ".join(each.rights[name]) or "-" for name in names))
+            for each in report.access
+        ],
+    )
+    for name in report.missing:
+        click.echo(f"Role {name} does not exist: stage1 roles create")
+
+
+@command.command()
+@pass_context
+def create(context: Stage1) -> None:
+    """Create the roles that are missing and grant all of them what they need.
+
+    The names are those of STAGE1_OWNER_ROLE, STAGE1_APP_ROLE and STAGE1_READONLY_ROLE. A new role
+    has no password.
+
+    Example: stage1 roles create
+    """
+    done = roles.create(context.settings)
+    for name in done.roles:
+        click.echo(f"Created role {name}.")
+    if not done.roles:
+        click.echo("All roles exist.")
+    click.echo(
+        "Granted what they need."
+        if done.granted
+        else "The database is not migrated yet: alembic upgrade head grants the rest."
+    )

@@ -1,0 +1,181 @@
+"""`stage1 dataset …`: placeholders for parents that a spool file or a log misses."""
+
+import json
+import subprocess
+import sys
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from stage1_schema.ops import orphans, placeholders
+from tests.postgres import clients, rows
+from tests.postgres.test_contract import one
+
+ORPHAN_RUN = clients.a_run(rows.RUN_ROW | {"dataset_id": rows.RUN})
+LATE_DATASET = clients.a_dataset(rows.A_DATASET | {"questdb_tag": "x"})
+SPOOL = (
+    ";\r\n".join(
+        [
+            "-- Stage1 pending inserts\n-- three\n-- lines\n" + ORPHAN_RUN,
+            clients.a_fold(rows.FOLD_ROW),
+            clients.simulation(
+                rows.SIMULATION_ROW | {"run_id": rows.TRADE, "dataset_id": rows.TRADE}
+            ),
+            clients.bucket(rows.BUCKET_ROW).replace("999.000000", "nan"),
+            clients.a_run(rows.RUN_ROW | {"run_id": rows.SIMULATION}),
+            LATE_DATASET,
+            clients.a_fold(rows.FOLD_ROW | {"run_id": rows.NOBODY}),
+            clients.b_call(rows.B_DATASET | {"dataset_id": rows.NOBODY}),
+        ]
+    )
+    + ";\nINSERT INTO walkforward_folds (run_id, fold_number) VALUES ('0f0e"
+)
+
+
+def test_a_spool_file(database, app):
+    found = orphans.of_spool(SPOOL)
+    result = placeholders.backfill(database.settings, found, dry_run=True)
+    assert app.execute("SELECT * FROM datasets").fetchall() == []
+    assert result.unreadable == 1
+    assert placeholders.backfill(database.settings, found).datasets == result.datasets
+    slugs = {
+        row["dataset_id"]: (row["dataset_slug"], row["is_placeholder"])
+        for row in app.execute("SELECT * FROM datasets")
+    }
+    # The row of DATASET comes with the file; NOBODY's too, but a missing run needs it before.
+    assert slugs == {
+        UUID(rows.RUN): ("btc25_4h", True),
+        UUID(rows.TRADE): ("btc25_4h_0f0e0d0c", True),
+        UUID(rows.NOBODY): (rows.NOBODY.replace("-", "_"), True),
+    }
+    runs = {row["run_id"]: row for row in app.execute("SELECT * FROM walkforward_runs")}
+    assert {run: row["dataset_id"] for run, row in runs.items()} == {
+        UUID(rows.TRADE): UUID(rows.TRADE),
+        UUID(rows.NOBODY): UUID(rows.NOBODY),
+    }
+    again = placeholders.backfill(database.settings, found)
+    assert (again.datasets, again.runs) == ((), ())
+
+
+def test_everything_can_be_replayed_after_a_backfill(database, app):
+    statements = [
+        ORPHAN_RUN,
+        clients.a_fold(rows.FOLD_ROW),
+        clients.simulation(rows.SIMULATION_ROW | {"run_id": rows.TRADE, "dataset_id": rows.TRADE}),
+        clients.trade(rows.TRADE_ROW),
+        clients.a_fold(rows.FOLD_ROW | {"run_id": rows.NOBODY}),
+    ]
+    placeholders.backfill(database.settings, orphans.of_spool(";\n".join(statements) + ";\n"))
+    for statement in statements:
+        app.execute(statement)
+    found = app.execute("SELECT * FROM dataset_hierarchy WHERE run_is_placeholder").fetchall()
+    assert {row["run_id"] for row in found} == {UUID(rows.TRADE), UUID(rows.NOBODY)}
+
+
+@pytest.fixture
+def log(database, app, postgres_server):
+    """What the server itself logs of statements whose parents are missing."""
+    before = postgres_server.log.stat().st_size
+    for statement in (
+        ORPHAN_RUN,
+        clients.simulation(rows.SIMULATION_ROW).replace(" VALUES", "\nVALUES"),
+        clients.a_fold(rows.FOLD_ROW | {"run_id": rows.NOBODY}),
+        clients.trade(rows.TRADE_ROW),
+    ):
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            app.execute(statement)
+    with postgres_server.log.open() as stream:
+        stream.seek(before)
+        return stream.read()
+
+
+def test_a_log(database, app, log):
+    result = placeholders.backfill(database.settings, orphans.of_log(log))
+    assert {each.dataset_id for each in result.datasets} == {
+        UUID(rows.RUN),
+        UUID(rows.DATASET),
+        UUID(rows.NOBODY),
+    }
+    assert {(each.run_id, each.dataset_id) for each in result.runs} == {
+        (UUID(rows.RUN), UUID(rows.DATASET)),
+        (UUID(rows.NOBODY), UUID(rows.NOBODY)),
+    }
+    assert result.unresolved == (f"simulation_id {rows.SIMULATION} of simulation_runs",)
+    app.execute(clients.simulation(rows.SIMULATION_ROW))
+
+
+def test_a_log_without_statements(log):
+    lines = [line for line in log.splitlines() if "STATEMENT" not in line and line[:1] != "\t"]
+    found = orphans.of_log("\n".join(lines))
+    assert set(found.datasets) == {UUID(rows.RUN), UUID(rows.DATASET)}
+    assert set(found.runs) == {UUID(rows.NOBODY)}
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [("btc_wf17384", "btc"), ("btc_run2", "btc"), ("run_638", None), ("btc", None), (None, None)],
+)
+def test_the_slug_in_a_runs_name(name, slug):
+    assert orphans.slug_of(name) == slug
+
+
+def stage1(database, monkeypatch, *arguments):
+    for name in ("host", "port", "user", "password"):
+        monkeypatch.setenv(f"STAGE1_POSTGRES_{name.upper()}", database.parameters[name])
+    monkeypatch.setenv("STAGE1_POSTGRES_DB", database.name)
+    monkeypatch.setenv("STAGE1_QUESTDB_REST", "http://127.0.0.1:9")
+    return subprocess.run(
+        [sys.executable, "-c", "from stage1_schema.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_commands(database, app, monkeypatch, tmp_path):
+    spool = tmp_path / "pending_postgres_inserts.sql"
+    spool.write_text(SPOOL, newline="")
+    found = stage1(database, monkeypatch, "dataset", "backfill", "--from", spool, "--dry-run")
+    assert found.returncode == 0, found.stderr
+    assert "3 datasets and 2 runs would get a placeholder." in found.stdout
+    assert "1 statements could not be read." in found.stdout
+    made = stage1(database, monkeypatch, "dataset", "backfill", "--from", spool, "--json")
+    assert len(json.loads(made.stdout)["datasets"]) == 3
+    again = stage1(database, monkeypatch, "dataset", "backfill", "--from", spool)
+    assert "Nothing is missing." in again.stdout
+
+    another = "aaaabbbb-0000-4000-8000-000000000009"
+    one_more = ("dataset", "placeholder", another, "--slug", "My one")
+    for _ in range(2):
+        done = stage1(database, monkeypatch, *one_more)
+        assert done.stdout == f"Dataset {another} (my_one) is a placeholder.\n"
+    app.execute(clients.a_dataset(rows.A_DATASET | {"dataset_id": another}))
+    assert "nothing was changed" in stage1(database, monkeypatch, *one_more).stdout
+    assert not one(app, "SELECT * FROM datasets WHERE dataset_id = %s", another)["is_placeholder"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("dataset", "backfill"), "Give either --from FILE or --log FILE."),
+        (("dataset", "placeholder", "x"), "'x' is not a valid UUID."),
+        (("dataset", "placeholder", rows.NOBODY, "--slug", "--"), 'the dataset slug "--" is empty'),
+    ],
+)
+def test_wrong_arguments_are_one_line(database, monkeypatch, arguments, message):
+    done = stage1(database, monkeypatch, *arguments)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_roles_commands(database, monkeypatch):
+    shown = stage1(database, monkeypatch, "roles")
+    assert "Role stage1_owner does not exist: stage1 roles create" in shown.stdout
+    assert "simulation_trades" in shown.stdout
+    data = json.loads(stage1(database, monkeypatch, "roles", "--json").stdout)
+    assert data["missing"] == ["stage1_owner"]
+    monkeypatch.setenv("STAGE1_OWNER_ROLE", "postgres")
+    created = stage1(database, monkeypatch, "roles", "create")
+    assert created.stdout == "All roles exist.\nGranted what they need.\n"
