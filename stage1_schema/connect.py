@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import NullPool, create_engine
-from sqlalchemy.exc import DBAPIError
 
-from stage1_schema.errors import PostgresError
+from stage1_schema.errors import PostgresError, Stage1Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +41,8 @@ def connect(settings: PostgresSettings, *, autocommit: bool = False) -> psycopg.
 
 def engine(settings: PostgresSettings) -> Engine:
     """Return an engine without a pool. Its URL holds no login, so no repr can show one."""
+    from sqlalchemy import NullPool, create_engine  # noqa: PLC0415 - slow, and seldom needed
+
     return create_engine(
         "postgresql+psycopg://", creator=lambda: connect(settings), poolclass=NullPool
     )
@@ -53,10 +53,16 @@ def plain_errors(settings: PostgresSettings) -> Iterator[None]:
     """Turn an error of PostgreSQL inside the block into one line of a PostgresError."""
     try:
         yield
-    except DBAPIError as error:
-        raise _explain_statement(error.orig or error, settings) from error
     except psycopg.Error as error:
         raise _explain_statement(error, settings) from error
+    except Stage1Error:
+        raise
+    except Exception as error:
+        from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+
+        if isinstance(error, DBAPIError):
+            raise _explain_statement(error.orig or error, settings) from error
+        raise
 
 
 def explain_connection(error: psycopg.Error, settings: PostgresSettings) -> PostgresError:

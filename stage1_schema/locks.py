@@ -5,5 +5,41 @@ An upgrade takes UPGRADE_LOCK alone; work that needs the schema to stand still s
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING, Any
+
+from stage1_schema.errors import Stage1Error
+
+if TYPE_CHECKING:
+    import psycopg
+
 UPGRADE_LOCK = 7_310_001
 REPLAY_LOCK = 7_310_002
+_POLL_S = 0.2
+
+
+def wait_for(
+    connection: psycopg.Connection[Any],
+    key: int,
+    other: str,
+    wait_s: float,
+    *,
+    shared: bool = False,
+) -> None:
+    """Take an advisory lock for the session of a connection.
+
+    Polls, so that no open statement stands in the way of others. Raises Stage1Error when `other`
+    holds it for longer than `wait_s` seconds.
+    """
+    function = f"pg_try_advisory_lock{'_shared' if shared else ''}"
+    deadline = time.monotonic() + wait_s
+    while True:
+        row = connection.execute(f"SELECT {function}(%s::bigint)", (key,)).fetchone()
+        if row is not None and row[0]:
+            return
+        if time.monotonic() >= deadline:
+            raise Stage1Error(
+                f"Waited {wait_s:.0f} s for {other} to end.",
+                next_step=f"run it again when {other} has ended.",
+            )
+        time.sleep(_POLL_S)

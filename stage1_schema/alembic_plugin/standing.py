@@ -31,6 +31,8 @@ TABLES = (
     "datasets",
     "stage1_jobs",
     "jobs",
+    "spool_quarantine",
+    "spool_replays",
 )
 VIEWS = (*TABLES[:-1], "dataset_hierarchy", "dataset_catalog")
 LEGACY_FUNCTIONS = ("upsert_stage1_dataset", "update_updated_at_column")

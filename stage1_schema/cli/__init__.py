@@ -14,8 +14,19 @@ from stage1_schema.cli import console
 from stage1_schema.errors import Stage1Error
 
 COMMANDS = (
-    "check", "down", "duplicates", "history", "plan", "release", "reset", "status", "up", "upgrade",
-)  # fmt: skip
+    "check",
+    "down",
+    "duplicates",
+    "history",
+    "plan",
+    "release",
+    "replay",
+    "reset",
+    "schedule",
+    "status",
+    "up",
+    "upgrade",
+)
 GROUPS = ("dataset", "questdb", "retention", "roles")
 
 

@@ -8,6 +8,7 @@ from stage1_schema.models.simulations import (
     SimulationTrade,
     SimulationTradeBucket,
 )
+from stage1_schema.models.spool import SpoolQuarantine, SpoolReplay
 from stage1_schema.models.walkforward import WalkforwardFold, WalkforwardRun
 
 metadata = Base.metadata
@@ -19,6 +20,8 @@ __all__ = [
     "SimulationRun",
     "SimulationTrade",
     "SimulationTradeBucket",
+    "SpoolQuarantine",
+    "SpoolReplay",
     "WalkforwardFold",
     "WalkforwardRun",
     "metadata",

@@ -1,0 +1,1 @@
+"""Measurements that the issues ask for; run them with python -m."""

@@ -1,0 +1,64 @@
+"""What `stage1 replay` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from stage1_schema.cli import console
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stage1_schema.ops.spool import Kept, Report
+
+_COLUMNS = ("applied", "unchanged", "placeholders", "mended", "quarantined", "refused")
+_LONGEST = 100
+_NAMED = 10
+
+
+def report(done: Report) -> None:
+    """Print what a replay did: few words where there was nothing to do."""
+    rows = done.touched()
+    if rows:
+        console.table(
+            ("table", *_COLUMNS),
+            [(name, *(getattr(counts, column) for column in _COLUMNS)) for name, counts in rows],
+        )
+        click.echo()
+    for entry in done.entries[:_NAMED]:
+        click.echo(f"line {entry.line}: {entry.kind}: {entry.reason}")
+    if len(done.entries) > _NAMED:
+        click.echo("more: stage1 replay --quarantine")
+    for run in done.incomplete_runs:
+        click.echo(f"run {run.run_id} has {run.found} folds, its summary says {run.expected}")
+    for left in done.surplus_trades:
+        fate = "removed" if left.pruned else "left; --prune removes them"
+        click.echo(f"simulation {left.simulation_id}: {left.trades} surplus trades {fate}")
+    what = {
+        "unchanged": "nothing new",
+        "append": "new part read",
+        "full": "read from its start",
+    }[done.mode]
+    undone = "; dry run, all of it undone" if done.dry_run else ""
+    click.echo(
+        f"{done.source}: {what}, {done.statements:,} statements in {done.duration_s} s{undone}"
+    )
+    if done.open_quarantine:
+        click.echo(f"{done.open_quarantine:,} in quarantine: stage1 replay --quarantine")
+
+
+def quarantine(kept: Sequence[Kept]) -> None:
+    """Print every statement in quarantine."""
+    for each in kept:
+        click.echo(f"{each.id}  {each.source}:{each.line}  {each.kind}: {each.reason}")
+        text = " ".join(each.statement.split())
+        click.echo(f"    {text[:_LONGEST]}{'…' if len(text) > _LONGEST else ''}")
+        click.echo(
+            f"    first {each.first_seen_at:%Y-%m-%d %H:%M}, last tried"
+            f" {each.last_tried_at:%Y-%m-%d %H:%M} UTC, {each.attempts} times"
+        )
+    click.echo(f"{len(kept):,} in quarantine.")
+    if kept:
+        click.echo("A replay tries them again; --discard ID gives one up.")

@@ -1,0 +1,17 @@
+"""The desktop's spool file into PostgreSQL: whole, quick, and nothing in it lost."""
+
+from stage1_schema.ops.spool.quarantine import Kept, discard, listing
+from stage1_schema.ops.spool.replay import Options, replay, session
+from stage1_schema.ops.spool.report import IN_QUARANTINE, Counts, Report
+
+__all__ = [
+    "IN_QUARANTINE",
+    "Counts",
+    "Kept",
+    "Options",
+    "Report",
+    "discard",
+    "listing",
+    "replay",
+    "session",
+]

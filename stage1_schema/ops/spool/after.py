@@ -1,0 +1,86 @@
+"""What a replay looks for at its end: folds that are missing, trades that are left over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stage1_schema.ops.spool.contract import STAGED_TABLES
+from stage1_schema.ops.spool.report import Incomplete, Surplus
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from stage1_schema.ops.spool.report import Report
+
+_INCOMPLETE = """
+SELECT r.run_id::text, (r.summary_metrics ->> 'folds')::numeric::bigint, count(f.run_id)
+  FROM walkforward_runs r LEFT JOIN walkforward_folds f ON f.run_id = r.run_id
+ WHERE r.run_id IN (SELECT run_id FROM spool_walkforward_runs UNION
+                    SELECT run_id FROM spool_walkforward_folds)
+   AND jsonb_typeof(r.summary_metrics -> 'folds') = 'number'
+   AND (r.summary_metrics ->> 'folds')::numeric BETWEEN 0 AND 1e15
+ GROUP BY r.run_id
+HAVING count(f.run_id) < (r.summary_metrics ->> 'folds')::numeric
+ ORDER BY 1
+"""
+# The trades of the latest save are those that follow the last row of their simulation; where that
+# stands once in the file, they are all of the file's. A save that did not arrive whole, by what
+# its buckets say, has no surplus yet.
+_SURPLUS = """
+WITH saved AS (
+    SELECT simulation_id, max(position) AS last, count(DISTINCT position) > 1 AS again
+      FROM spool_simulation_runs WHERE state IN ('o', 'd') GROUP BY 1
+), current AS (
+    SELECT DISTINCT s.simulation_id, t.trade_id
+      FROM saved s JOIN spool_simulation_trades t USING (simulation_id)
+     WHERE t.state IN ('o', 'd') AND (NOT s.again OR t.position > s.last)
+), expected AS (
+    SELECT b.simulation_id,
+           coalesce(max(b.trade_count) FILTER (WHERE b.side = 'all'),
+                    max(b.trade_count) FILTER (WHERE b.side = 'dual'),
+                    sum(b.trade_count)) AS trades
+      FROM simulation_trade_buckets b JOIN saved USING (simulation_id) GROUP BY 1
+), whole AS (
+    SELECT s.simulation_id
+      FROM saved s
+      LEFT JOIN expected e USING (simulation_id)
+      LEFT JOIN current c USING (simulation_id)
+     GROUP BY 1
+    HAVING count(c.trade_id) >= coalesce(max(e.trades), 1)
+)
+SELECT t.simulation_id, array_agg(t.trade_id)
+  FROM whole JOIN simulation_trades t USING (simulation_id)
+ WHERE NOT EXISTS (SELECT FROM current c WHERE c.trade_id = t.trade_id)
+ GROUP BY 1 ORDER BY 1
+"""
+
+
+def incomplete_runs(connection: psycopg.Connection[Any], report: Report) -> None:
+    """Report the runs of this replay that have fewer folds than their summary says."""
+    rows = connection.execute(_INCOMPLETE).fetchall()
+    report.incomplete_runs += [Incomplete(*row) for row in rows]
+
+
+def surplus_trades(connection: psycopg.Connection[Any], report: Report, *, prune: bool) -> None:
+    """Report the trades that earlier saves left behind, and with `prune` remove them."""
+    with connection.transaction():
+        for simulation_id, trades in connection.execute(_SURPLUS).fetchall():
+            if prune:
+                connection.execute(
+                    "DELETE FROM simulation_trades WHERE trade_id = ANY(%s)", (trades,)
+                )
+            report.surplus_trades.append(Surplus(str(simulation_id), len(trades), prune))
+
+
+def supersede(connection: psycopg.Connection[Any], source: str) -> None:
+    """Close what waits in quarantine for a row that a later statement has written since."""
+    for table in STAGED_TABLES:
+        key = " || '/' || ".join(f"s.{column}" for column in table.key)
+        connection.execute(
+            f"UPDATE spool_quarantine q SET state = 'superseded'"
+            f" FROM (SELECT lower('' || {key}) AS row_key, max(position) AS last"
+            f"         FROM {table.staging} s WHERE state IN ('o', 'd') GROUP BY 1) s"
+            " WHERE q.state = 'open' AND q.target = %s AND q.row_key = s.row_key"
+            "   AND s.last >= 0 AND (q.source <> %s OR q.position < s.last)",
+            (table.name, source),
+        )

@@ -1,0 +1,122 @@
+"""From pieces of a file to staged rows, refusals and quarantine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stage1_schema.ops.spool import grammar
+from stage1_schema.ops.spool.contract import DATASET_TABLES, Place
+from stage1_schema.ops.spool.faults import Fault
+from stage1_schema.ops.spool.reader import Raw, State
+from stage1_schema.ops.spool.shapes import Fast, Shapes
+from stage1_schema.ops.spool.values import NULL, Constant, Held, Refused, Tally, field
+
+if TYPE_CHECKING:
+    from stage1_schema.ops.spool.contract import Shape
+    from stage1_schema.ops.spool.datasets import Datasets
+    from stage1_schema.ops.spool.quarantine import Quarantine
+    from stage1_schema.ops.spool.report import Report
+    from stage1_schema.ops.spool.staging import Staging
+
+_STATES = {
+    State.BROKEN: Fault("syntax", "it breaks off, and another statement follows"),
+    State.META: Fault("refused", "a psql command is never run"),
+    State.TAIL: Fault("tail", "its end has not arrived"),
+}
+
+
+class Feed:
+    """Decides what becomes of each piece. `now` is what NOW() stands for."""
+
+    def __init__(
+        self,
+        staging: Staging,
+        datasets: Datasets,
+        quarantine: Quarantine,
+        report: Report,
+        now: str,
+    ) -> None:
+        self._staging = staging
+        self._datasets = datasets
+        self._quarantine = quarantine
+        self._report = report
+        self._now = now
+        self._tally = Tally()
+        self.shapes = Shapes(now, self._tally)
+
+    def take(self, piece: Raw | Fast) -> None:
+        """Stage a piece, or hold it back."""
+        self._report.statements += 1
+        if isinstance(piece, Fast):
+            self._staging.add(piece.place, piece.shape, piece.fields)
+            if self._tally.mended:
+                self._mended(piece.shape.target)
+            return
+        if piece.state is not State.WHOLE:
+            self._hold(piece, _STATES[piece.state])
+            return
+        self._tally.mended = 0
+        try:
+            text = _decoded(piece.text)
+            statement = grammar.parse(text)
+            rows = [self._fields(statement.shape, row) for row in statement.rows]
+        except Refused as refused:
+            self._hold(piece, Fault("refused", str(refused)))
+        except grammar.Broken as broken:
+            self._hold(piece, Fault("syntax", str(broken)))
+        except _UnreadableError as unreadable:
+            self._hold(piece, Fault("unreadable", str(unreadable)))
+        except Held as held:
+            self._hold(piece, Fault("value", str(held)))
+        else:
+            self._tally.mended += statement.mended
+            self._mended(statement.shape.target)
+            self.shapes.learn(piece.text, statement.shape)
+            for row in rows:
+                self._stage(piece, statement.shape, row)
+
+    def _fields(self, shape: Shape, row: tuple[Constant, ...]) -> list[bytes]:
+        fields = [
+            field(kind, constant, self._now, self._tally)
+            for kind, constant in zip(shape.kinds, row, strict=True)
+        ]
+        if shape.table is not None:
+            for column in shape.table.key:
+                if fields[shape.columns.index(column)] == NULL:
+                    raise Held(f"{column} is missing or NaN")
+        return fields
+
+    def _stage(self, piece: Raw, shape: Shape, fields: list[bytes]) -> None:
+        place = Place(piece.position, piece.line, len(piece.text))
+        if shape.table is None or shape.table in DATASET_TABLES:
+            self._datasets.add(place, shape, fields)
+        else:
+            self._staging.add(place, shape, fields)
+
+    def _mended(self, target: str) -> None:
+        self._report.tables[target].mended += self._tally.mended
+        self._tally.mended = 0
+
+    def _hold(self, piece: Raw, found: Fault) -> None:
+        self._quarantine.hold(Place(piece.position, piece.line, len(piece.text)), found)
+
+
+class _UnreadableError(Held):
+    """The bytes are no text."""
+
+
+def _decoded(text: bytes) -> str:
+    if b"\0" in text:
+        raise _UnreadableError("it has a NUL byte")
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise _UnreadableError(f"byte {error.start} is no UTF-8") from None
+
+
+def parses(text: bytes) -> bool:
+    """Tell whether `text` is SQL at all."""
+    try:
+        return grammar.parses(_decoded(text))
+    except _UnreadableError:
+        return False

@@ -1,0 +1,241 @@
+"""Which statements a spool may contain, by PostgreSQL's own parse tree.
+
+Every node is checked for the keys that it may have: what is not known here is refused, so that
+a construct nobody thought of cannot pass.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stage1_schema.ops.spool import mend
+from stage1_schema.ops.spool.contract import TABLES, UPSERT_DATASET, UPSERT_DATASET_KINDS, Shape
+from stage1_schema.ops.spool.values import Constant, Form, Held, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Node = dict[str, Any]
+
+_STATEMENTS = {
+    "CopyStmt": "COPY",
+    "DoStmt": "DO",
+    "TruncateStmt": "TRUNCATE",
+    "TransactionStmt": "a transaction command",
+    "VariableSetStmt": "SET",
+}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement that may run: what it writes, and its rows of constants."""
+
+    shape: Shape
+    rows: tuple[tuple[Constant, ...], ...]
+    mended: int = 0
+
+
+class Broken(Held):
+    """The text is no SQL statement."""
+
+
+def parse(text: str) -> Statement:
+    """Return what a statement writes.
+
+    Raises Refused with the reason when a spool may not contain it, Broken when it is no SQL.
+    """
+    mended = 0
+    if mend.suspect(text.encode("utf-8", "surrogateescape")):
+        text, mended = mend.sql_text(text)
+    statements = _tree(text)
+    if len(statements) != 1:
+        raise Refused("it is not one statement")
+    kind, node = _single(statements[0]["stmt"])
+    if kind == "InsertStmt":
+        return _insert(node, mended)
+    if kind == "SelectStmt":
+        return _call(node, mended)
+    raise Refused(f"{_STATEMENTS.get(kind, kind.removesuffix('Stmt').upper())} is never run")
+
+
+def parses(text: str) -> bool:
+    """Tell whether `text` is SQL at all, allowed or not."""
+    try:
+        _tree(mend.sql_text(text)[0])
+    except Broken:
+        return False
+    return True
+
+
+def _tree(text: str) -> list[Node]:
+    from pglast.parser import ParseError, parse_sql_json  # noqa: PLC0415 - 0.1 s, seldom needed
+
+    try:
+        statements: list[Node] = json.loads(parse_sql_json(text)).get("stmts", [])
+    except ParseError as error:
+        raise Broken(f"it cannot be parsed: {error.args[0]}") from None
+    except (ValueError, RecursionError) as error:
+        raise Broken(f"it cannot be read: {type(error).__name__}") from None
+    return statements
+
+
+def _insert(node: Node, mended: int) -> Statement:
+    _only(node, "relation", "cols", "selectStmt", "onConflictClause", "override", what="INSERT")
+    relation = node["relation"]
+    _only(relation, "relname", "inh", "relpersistence", "location", what="the table")
+    table = TABLES.get(relation["relname"])
+    if table is None:
+        raise Refused(f"{relation['relname']} is none of the tables of a spool")
+    if node.get("override", "OVERRIDING_NOT_SET") != "OVERRIDING_NOT_SET":
+        raise Refused("OVERRIDING")
+    columns = tuple(_target(each, "the column list")[0] for each in node.get("cols", ()))
+    unknown = [column for column in columns if column not in table.columns]
+    if not columns or unknown or len(set(columns)) != len(columns):
+        raise Refused(f"its columns are not those of {table.name}: {', '.join(unknown) or 'none'}")
+    if not set(table.key) <= set(columns):
+        raise Refused(f"{', '.join(table.key)} must be given")
+    updates, plain = _conflict(node.get("onConflictClause"), table.key, columns)
+    shape = Shape(table.name, columns, updates, plain=plain)
+    return Statement(shape, tuple(_rows(node, len(columns))), mended)
+
+
+def _rows(node: Node, width: int) -> Iterable[tuple[Constant, ...]]:
+    kind, select = _single(node.get("selectStmt", {"": {}}))
+    if kind != "SelectStmt" or "valuesLists" not in select:
+        raise Refused("only INSERT … VALUES is run")
+    _only(select, "valuesLists", "limitOption", "op", what="VALUES")
+    for each in select["valuesLists"]:
+        items = _single(each)[1].get("items", [])
+        if len(items) != width:
+            raise Refused(f"{len(items)} values stand for {width} columns")
+        yield tuple(_constant(item) for item in items)
+
+
+def _conflict(
+    node: Node | None, key: tuple[str, ...], columns: tuple[str, ...]
+) -> tuple[tuple[str, ...], bool]:
+    """Return the columns that ON CONFLICT updates, and whether the clause is missing."""
+    if node is None:
+        return (), True
+    _only(node, "action", "infer", "targetList", "location", what="ON CONFLICT")
+    infer = node.get("infer")
+    if infer is not None:
+        _only(infer, "indexElems", "location", what="ON CONFLICT")
+        elements = [_single(each)[1] for each in infer.get("indexElems", ())]
+        for element in elements:
+            _only(element, "name", "ordering", "nulls_ordering", "location", what="ON CONFLICT")
+        if sorted(element.get("name", "") for element in elements) != sorted(key):
+            raise Refused(f"ON CONFLICT names something else than ({', '.join(key)})")
+    if node["action"] == "ONCONFLICT_NOTHING":
+        return (), False
+    updates = [_excluded(each) for each in node.get("targetList", ())]
+    if infer is None or not updates or len(set(updates)) != len(updates):
+        raise Refused("ON CONFLICT DO UPDATE is not that of the contract")
+    if not set(updates) <= set(columns) - set(key):
+        raise Refused("ON CONFLICT updates a key, or a column that is not inserted")
+    return tuple(updates), False
+
+
+def _excluded(target: Node) -> str:
+    name, value = _target(target, "SET")
+    fields = [_name(each) for each in (value or {}).get("ColumnRef", {}).get("fields", ())]
+    if fields != ["excluded", name]:
+        raise Refused(f"SET {name} is not EXCLUDED.{name}")
+    return name
+
+
+def _call(node: Node, mended: int) -> Statement:
+    _only(node, "targetList", "limitOption", "op", what="SELECT")
+    targets = node.get("targetList", ())
+    kind, call = _single(_single(targets[0])[1].get("val", {"": {}})) if targets else ("", {})
+    if len(targets) != 1 or kind != "FuncCall":
+        raise Refused(f"only SELECT {UPSERT_DATASET}(…) is run")
+    _only(_single(targets[0])[1], "val", "location", what="SELECT")
+    _only(call, "funcname", "args", "funcformat", "location", what="the call")
+    name = ".".join(_name(each) for each in call["funcname"])
+    if name != UPSERT_DATASET:
+        raise Refused(f"the function {name} is never called")
+    arguments = tuple(_constant(each) for each in call.get("args", ()))
+    if len(arguments) != len(UPSERT_DATASET_KINDS):
+        raise Refused(f"{UPSERT_DATASET} has {len(UPSERT_DATASET_KINDS)} arguments")
+    return Statement(Shape(UPSERT_DATASET), (arguments,), mended)
+
+
+def _constant(node: Node) -> Constant:
+    kind, value = _single(node)
+    if kind == "A_Const":
+        return _literal(value)
+    if kind == "TypeCast":
+        return _cast(value)
+    if kind == "FuncCall":
+        return _function(value)
+    if kind == "ColumnRef" and mend.is_nonfinite(_name(value["fields"][0])):
+        raise Held("a NaN or an infinity stands where it cannot be mended")
+    raise Refused(f"a value is no constant ({kind})")
+
+
+def _literal(value: Node) -> Constant:
+    if value.get("isnull"):
+        return Constant(Form.NULL)
+    if "ival" in value:
+        return Constant(Form.NUMBER, str(value["ival"].get("ival", 0)))
+    if "fval" in value:
+        return Constant(Form.NUMBER, value["fval"]["fval"])
+    if "boolval" in value:
+        return Constant(Form.BOOLEAN, "true" if value["boolval"].get("boolval") else "false")
+    if "sval" in value:
+        return Constant(Form.STRING, value["sval"].get("sval", ""))
+    raise Refused("a value is a bit string")
+
+
+def _cast(value: Node) -> Constant:
+    _only(value, "arg", "typeName", "location", what="a cast")
+    _only(value["typeName"], "names", "typemod", "location", what="a cast")
+    if [_name(each) for each in value["typeName"]["names"]] != ["jsonb"]:
+        raise Refused("a cast is not one to jsonb")
+    inner = _constant(value["arg"])
+    if inner.form is Form.NULL:
+        return inner
+    if inner.form is not Form.STRING:
+        raise Refused("a cast to jsonb is not one of a string")
+    return Constant(Form.JSON, inner.text)
+
+
+def _function(value: Node) -> Constant:
+    _only(value, "funcname", "args", "funcformat", "location", what="a call")
+    name = ".".join(_name(each) for each in value["funcname"])
+    arguments = value.get("args", ())
+    if name == "now" and not arguments:
+        return Constant(Form.NOW)
+    if name != "to_timestamp" or len(arguments) != 1:
+        raise Refused(f"the function {name} is never called")
+    inner = _constant(arguments[0])
+    if inner.form is Form.NULL:
+        return inner
+    if inner.form is not Form.NUMBER:
+        raise Refused("TO_TIMESTAMP is not of a number")
+    return Constant(Form.TIME, inner.text)
+
+
+def _target(node: Node, what: str) -> tuple[str, Node | None]:
+    kind, target = _single(node)
+    if kind != "ResTarget":
+        raise Refused(what)
+    _only(target, "name", "val", "location", what=what)
+    return target.get("name", ""), target.get("val")
+
+
+def _name(node: Node) -> str:
+    return str(node.get("String", {}).get("sval", ""))
+
+
+def _single(node: Node) -> tuple[str, Node]:
+    ((kind, value),) = node.items()
+    return kind, value
+
+
+def _only(node: Node, *keys: str, what: str) -> None:
+    if extra := [key for key in node if key not in keys]:
+        raise Refused(f"{what} has something that a spool's has not ({', '.join(extra)})")

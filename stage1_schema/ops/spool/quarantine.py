@@ -1,0 +1,181 @@
+"""Statements that could not be applied: kept with their text, tried again, listed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from stage1_schema.errors import Stage1Error
+from stage1_schema.ops.spool.report import EXAMPLES, Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    import psycopg
+
+    from stage1_schema.ops.spool.contract import Place
+    from stage1_schema.ops.spool.faults import Fault
+    from stage1_schema.ops.spool.report import Report
+
+RETRIED = -(1 << 60)
+"""A statement from quarantine is staged at this position plus its id: before all of the file."""
+LONGEST_TEXT = 1 << 20
+"""Bytes of text that are kept; of a longer piece (garbage) the start is."""
+NOT_RETRIED = ("tail", "unreadable")
+_PAGE = 500
+
+_HOLD = """
+INSERT INTO spool_quarantine AS q
+       (source, position, line, kind, reason, statement, digest, target, row_key)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+ON CONFLICT (source, digest) DO UPDATE SET
+       position = EXCLUDED.position, line = EXCLUDED.line, kind = EXCLUDED.kind,
+       reason = EXCLUDED.reason, target = EXCLUDED.target, row_key = EXCLUDED.row_key,
+       attempts = q.attempts + 1, last_tried_at = now(),
+       state = CASE q.state WHEN 'discarded' THEN q.state ELSE 'open' END
+"""
+_AGAIN = """
+UPDATE spool_quarantine SET attempts = attempts + 1, last_tried_at = now(),
+       kind = %s, reason = %s, target = coalesce(%s, target), row_key = coalesce(%s, row_key)
+ WHERE quarantine_id = %s
+"""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An open statement of the quarantine, as it is listed."""
+
+    id: int
+    source: str
+    line: int
+    kind: str
+    reason: str
+    statement: str
+    attempts: int
+    first_seen_at: datetime
+    last_tried_at: datetime
+
+
+class Quarantine:
+    """Holds statements of one replay back."""
+
+    def __init__(self, connection: psycopg.Connection[Any], file: BinaryIO, report: Report) -> None:
+        """Keep the `file` that positions refer to; it is another handle than the reader's."""
+        self._connection = connection
+        self._file = file
+        self.report = report
+        self._tried: set[int] = set()
+        self._failed: set[int] = set()
+
+    def retries(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield position, line and text of every open statement, oldest first."""
+        last = 0
+        while rows := self._connection.execute(
+            "SELECT quarantine_id, line, statement FROM spool_quarantine"
+            " WHERE state = 'open' AND kind <> ALL(%s) AND quarantine_id > %s"
+            " ORDER BY quarantine_id LIMIT %s",
+            (list(NOT_RETRIED), last, _PAGE),
+        ).fetchall():
+            for number, line, statement in rows:
+                self._tried.add(number)
+                yield RETRIED + number, line, statement.encode()
+            last = rows[-1][0]
+
+    def forget_tails(self) -> None:
+        """Close the tails of this file: they are read again from where they start."""
+        self._connection.execute(
+            "UPDATE spool_quarantine SET state = 'superseded'"
+            " WHERE state = 'open' AND kind = 'tail' AND source = %s",
+            (self.report.source,),
+        )
+
+    def hold(
+        self,
+        place: Place,
+        fault: Fault,
+        target: str | None = None,
+        row_key: str | None = None,
+    ) -> None:
+        """Keep a statement: one of the file at its place, or one that was tried again."""
+        position, line, length = place
+        counts = self.report.tables[target or "-"]
+        if fault.kind == "refused":
+            counts.refused += 1
+        else:
+            counts.quarantined += 1
+        if len(self.report.entries) < EXAMPLES:
+            self.report.entries.append(Entry(line, fault.kind, fault.reason, target, row_key))
+        if position < 0:
+            number = position - RETRIED
+            self._failed.add(number)
+            self._connection.execute(_AGAIN, (*fault, target, row_key, number))
+            return
+        self._file.seek(position)
+        text = self._file.read(length)
+        kept = text[:LONGEST_TEXT]
+        kind, reason = fault
+        if kept != text:
+            kind, reason = "unreadable", f"{reason}; {len(text)} bytes, the first {len(kept)} kept"
+        self._connection.execute(
+            _HOLD,
+            (
+                self.report.source,
+                position,
+                line,
+                kind,
+                reason,
+                kept.decode(errors="backslashreplace").replace("\0", "\\x00"),
+                hashlib.sha256(text).hexdigest(),
+                target,
+                row_key,
+            ),
+        )
+
+    def close(self) -> None:
+        """Close what was applied this time, and count what is left."""
+        if applied := self._tried - self._failed:
+            self._connection.execute(
+                "UPDATE spool_quarantine SET state = 'applied', last_tried_at = now()"
+                " WHERE quarantine_id = ANY(%s) AND state = 'open'",
+                (list(applied),),
+            )
+        self.report.open_quarantine = count_open(self._connection)
+
+
+def count_open(connection: psycopg.Connection[Any]) -> int:
+    """Return how many statements wait in quarantine."""
+    row = connection.execute(
+        "SELECT count(*) FROM spool_quarantine WHERE state = 'open'"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def listing(connection: psycopg.Connection[Any]) -> list[Kept]:
+    """Return every open statement, oldest first."""
+    rows = connection.execute(
+        "SELECT quarantine_id, source, line, kind, reason, statement, attempts,"
+        " first_seen_at, last_tried_at FROM spool_quarantine"
+        " WHERE state = 'open' ORDER BY quarantine_id"
+    ).fetchall()
+    return [Kept(*row) for row in rows]
+
+
+def discard(connection: psycopg.Connection[Any], numbers: list[int]) -> int:
+    """Give statements up: they are kept, and no longer tried.
+
+    Raises Stage1Error, and discards none, when one of them is not in quarantine.
+    """
+    with connection.transaction():
+        found = connection.execute(
+            "UPDATE spool_quarantine SET state = 'discarded'"
+            " WHERE quarantine_id = ANY(%s) AND state = 'open'",
+            (numbers,),
+        ).rowcount
+        if found != len(set(numbers)):
+            raise Stage1Error(
+                "Not all of these statements are in quarantine.",
+                next_step="take the ids from: stage1 replay --quarantine.",
+            )
+    return found

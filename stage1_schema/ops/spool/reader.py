@@ -1,0 +1,237 @@
+"""Bytes of a spool, cut into statements in constant memory.
+
+A statement ends at a `;` outside quotes and comments. One without it at the end of the file is a
+tail that has not arrived. Where the text is broken, reading goes on at the next place that looks
+like a statement of the contract, so that one stray quote does not swallow what follows.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, BinaryIO
+
+from stage1_schema.ops.spool.contract import TABLES, UPSERT_DATASET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stage1_schema.ops.spool.shapes import Fast, Shapes
+
+WINDOW = 4 << 20
+MARGIN = 1 << 18
+"""Bytes that a statement may run past what looks like the start of the next one."""
+LONGEST = 16 << 20
+"""Bytes of the longest statement; what is longer is broken."""
+
+_BLANK = re.compile(rb"(?:[\s;]|\xef\xbb\xbf)*+")
+_SPECIAL = re.compile(rb"[;'\"$]|--|/\*")
+_STRING = re.compile(rb"'[^']*+(?:''[^']*+)*+'")
+_ESCAPED = re.compile(rb"'(?:[^'\\]|\\.|'')*+'", re.DOTALL)
+_IDENTIFIER = re.compile(rb'"[^"]*+"')
+_DOLLAR = re.compile(rb"\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$")
+_NESTED = re.compile(rb"/\*|\*/")
+_WORD = re.compile(rb"[\w$\x80-\xff]")
+_START = re.compile(
+    rb"INSERT\s+INTO\s+(?:%s)\b|SELECT\s+%s\s*\("
+    % ("|".join(TABLES).encode(), UPSERT_DATASET.encode()),
+    re.IGNORECASE,
+)
+
+
+class State(Enum):
+    """What a piece of the file is."""
+
+    WHOLE = "a statement with its semicolon"
+    BROKEN = "text that is no statement"
+    META = "a psql command"
+    TAIL = "the start of a statement that has not arrived whole"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A piece of the file: where it starts (bytes and lines, from 0 and 1) and its bytes."""
+
+    position: int
+    line: int
+    text: bytes
+    state: State = State.WHOLE
+
+
+class Reader:
+    """Reads one file from `start` up to `end`, which may be before its present end.
+
+    `consumed` and `consumed_lines` say how far whole statements reach.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        start: int,
+        end: int,
+        line: int,
+        shapes: Shapes,
+        parses: Callable[[bytes], bool],
+    ) -> None:
+        self._file = file
+        self._end = end
+        self._buffer = b""
+        self._base = start
+        self._at = 0
+        self._line = line
+        self._shapes = shapes
+        self._parses = parses
+        self.consumed = start
+        self.consumed_lines = line
+
+    def __iter__(self) -> Iterator[Raw | Fast]:
+        """Yield every piece in order; a `Fast` one was recognised without parsing."""
+        self._more()
+        while self._skip():
+            at = self._at
+            fast = self._shapes.match(self._buffer, at, self._base + at, self._line)
+            if fast is not None:
+                self._advance(at + fast.place.length)
+                yield fast
+                continue
+            raw = self._slow()
+            if raw.state is not State.TAIL:
+                self._advance(self._at + len(raw.text))
+            yield raw
+            if raw.state is State.TAIL:
+                return
+
+    def _advance(self, to: int) -> None:
+        self._line += self._buffer.count(b"\n", self._at, to)
+        self._at = to
+        self.consumed = self._base + to
+        self.consumed_lines = self._line
+
+    @property
+    def _drained(self) -> bool:
+        return self._base + len(self._buffer) >= self._end
+
+    def _more(self) -> bool:
+        """Drop what was read and append the next window; False when there is none."""
+        left = self._end - self._base - len(self._buffer)
+        data = self._file.read(min(WINDOW, left)) if left > 0 else b""
+        if not data:  # also when the file shrank
+            self._end = self._base + len(self._buffer)
+            return False
+        self._buffer = self._buffer[self._at :] + data
+        self._base += self._at
+        self._at = 0
+        self._shapes.window(self._buffer)
+        return True
+
+    def _skip(self) -> bool:
+        """Go to the next statement, over blanks and comments; False at the end."""
+        while True:
+            while len(self._buffer) - self._at < MARGIN and self._more():
+                pass
+            at = _BLANK.match(self._buffer, self._at).end()  # type: ignore[union-attr]
+            if self._buffer.startswith((b"--", b"/*"), at):
+                end = _comment(self._buffer, at)
+                if end is None and not self._drained and len(self._buffer) - at < LONGEST:
+                    self._more()
+                    continue
+                if end is None:
+                    self._advance(at)
+                    # A comment that never ends must not hide statements.
+                    return not self._buffer.startswith(b"--", at) or not self._drained
+                at = end
+                self._advance(at)
+                continue
+            self._advance(at)
+            if at < len(self._buffer):
+                return True
+            if not self._more():
+                return False
+
+    def _slow(self) -> Raw:
+        if self._buffer.startswith(b"\\", self._at):
+            return self._meta()
+        while True:
+            end, boundary = self._ends()
+            hurried = boundary is not None and len(self._buffer) - boundary > MARGIN
+            if end is not None or hurried or not self._grow():
+                break
+        spans = boundary is not None and (end is None or boundary < end)
+        if end is not None and (not spans or self._parses(self._buffer[self._at : end])):
+            return self._raw(end, State.WHOLE)
+        if boundary is not None:
+            return self._raw(boundary, State.BROKEN)
+        return self._raw(len(self._buffer), State.TAIL if self._drained else State.BROKEN)
+
+    def _grow(self) -> bool:
+        return len(self._buffer) - self._at < LONGEST and self._more()
+
+    def _ends(self) -> tuple[int | None, int | None]:
+        """Return where the statement ends and where the next seems to start, as far as is known."""
+        found = _START.search(self._buffer, self._at + 1)
+        boundary = found.start() if found else None
+        limit = len(self._buffer)
+        if boundary is not None:
+            limit = min(limit, boundary + MARGIN)
+        return _statement_end(self._buffer, self._at, limit, final=self._drained), boundary
+
+    def _meta(self) -> Raw:
+        end = self._buffer.find(b"\n", self._at)
+        if end < 0:
+            state = State.TAIL if self._drained else State.BROKEN
+            return self._raw(len(self._buffer), state)
+        return self._raw(end, State.META)
+
+    def _raw(self, end: int, state: State) -> Raw:
+        position = self._base + self._at
+        return Raw(position, self._line, self._buffer[self._at : end], state)
+
+
+def _statement_end(data: bytes, start: int, limit: int, *, final: bool) -> int | None:
+    """Return the position after the `;` that ends the statement, None where it is not in sight."""
+    at = start
+    while found := _SPECIAL.search(data, at, limit):
+        token = found[0]
+        if token == b";":
+            return found.end()
+        end = _token_end(data, found.start(), token)
+        if end is None or (end >= len(data) and not final):
+            return None
+        at = end
+    return None
+
+
+def _token_end(data: bytes, at: int, token: bytes) -> int | None:
+    if token == b"'":
+        match = (_ESCAPED if _escapes(data, at) else _STRING).match(data, at)
+        return match.end() if match else None
+    if token == b'"':
+        match = _IDENTIFIER.match(data, at)
+        return match.end() if match else None
+    if token == b"$":
+        tag = None if at and _WORD.match(data, at - 1) else _DOLLAR.match(data, at)
+        if tag is None:
+            return at + 1
+        end = data.find(tag[0], tag.end())
+        return None if end < 0 else end + len(tag[0])
+    return _comment(data, at)
+
+
+def _escapes(data: bytes, at: int) -> bool:
+    """Tell whether the quote at `at` opens an E'…' string."""
+    return at > 0 and data[at - 1] in b"eE" and not (at > 1 and _WORD.match(data, at - 2))
+
+
+def _comment(data: bytes, at: int) -> int | None:
+    """Return the position after the comment at `at`; None where its end is not in sight."""
+    if data.startswith(b"--", at):
+        end = data.find(b"\n", at)
+        return None if end < 0 else end + 1
+    depth = 0
+    for found in _NESTED.finditer(data, at):
+        depth += 1 if found[0] == b"/*" else -1
+        if depth == 0:
+            return found.end()
+    return None

@@ -1,0 +1,182 @@
+"""Statements of a spool in temporary tables, whatever their order in the file.
+
+One table for each table of the contract, with the statement's place in the file and its shape in
+front of the columns. `state` is `o` for a row as it was sent, `d` for one of several of the same
+key, `m` for what those come to together, and `q` for one that was put into quarantine.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from stage1_schema.ops.spool.contract import STAGED_TABLES, Place, Shape, Table
+from stage1_schema.ops.spool.faults import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from stage1_schema.ops.spool.faults import Fault
+
+FLUSH_BYTES = 2 << 20
+
+Lines = list[tuple[Place, bytes]]  # and the line for COPY
+
+
+class Staging:
+    """The temporary tables of one session, and the shapes that their rows refer to."""
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        held: Callable[[Place, Fault, Shape, bytes], None],
+    ) -> None:
+        """Make the tables. `held` is told of every statement whose values no column takes."""
+        self._connection = connection
+        self._held = held
+        self._numbers: dict[Shape, int] = {}
+        self.shapes: list[Shape] = []
+        self._buffers: dict[Shape, Lines] = defaultdict(list)
+        self._size = 0
+        self._filled: set[Table] = set()
+        connection.execute("SET temp_buffers TO '64MB'")
+        for table in STAGED_TABLES:
+            columns = ", ".join(f"{name} {kind.value}" for name, kind in table.columns.items())
+            connection.execute(
+                f"CREATE TEMPORARY TABLE {table.staging} (position bigint, line bigint,"
+                f" length integer, shape integer, state \"char\" DEFAULT 'o', {columns})"
+            )
+
+    def number(self, shape: Shape) -> int:
+        """Return the number that stands for `shape` in the tables."""
+        if (found := self._numbers.get(shape)) is None:
+            found = self._numbers[shape] = len(self.shapes)
+            self.shapes.append(shape)
+        return found
+
+    def add(self, place: Place, shape: Shape, fields: Iterable[bytes]) -> None:
+        """Add one row of a statement."""
+        copied = b"%d\t%d\t%d\t%d\t%s\n" % (
+            *place,
+            self.number(shape),
+            b"\t".join(fields),
+        )
+        self._buffers[shape].append((place, copied))
+        self._size += len(copied)
+        if self._size >= FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is buffered."""
+        for shape, lines in self._buffers.items():
+            self._send(shape, lines)
+        self._buffers.clear()
+        self._size = 0
+
+    def _send(self, shape: Shape, lines: Lines) -> None:
+        if shape.table is not None:
+            self._filled.add(shape.table)
+        if (failed := self._copy(shape, lines)) is None:
+            return
+        statements: dict[Place, Lines] = defaultdict(list)
+        for each in lines:
+            statements[each[0]].append(each)
+        if len(statements) == 1:
+            self._held(lines[0][0], failed, shape, lines[0][1])
+            return
+        groups = list(statements.values())
+        half = len(groups) // 2
+        for part in (groups[:half], groups[half:]):
+            self._send(shape, [line for group in part for line in group])
+
+    def _copy(self, shape: Shape, lines: Lines) -> Fault | None:
+        names = ", ".join(shape.columns)
+        target = f"spool_{shape.target} (position, line, length, shape, {names})"
+        try:
+            with (
+                self._connection.transaction(),
+                self._connection.cursor() as cursor,
+                cursor.copy(f"COPY {target} FROM STDIN") as copy,
+            ):
+                copy.write(b"".join(copied for _, copied in lines))
+        except psycopg.Error as error:
+            return fault(error)
+        return None
+
+    def settle(self) -> None:
+        """Send the rest, and bring several statements for one row together into one."""
+        self.flush()
+        for table in STAGED_TABLES:
+            if table in self._filled:
+                self._connection.execute(f"CREATE INDEX ON {table.staging} ({table.unit})")
+                self._merge(table)
+                # Statistics of documents are slow to make, and no query here uses them.
+                used = ", ".join({"position", "shape", "state", table.unit, *table.key})
+                self._connection.execute(f"ANALYZE {table.staging} ({used})")
+
+    def _merge(self, table: Table) -> None:
+        """Merge the rows of each key as one after the other would have left them."""
+        key = ", ".join(table.key)
+        found = self._connection.execute(
+            f"UPDATE {table.staging} s SET state = 'd'"
+            f" FROM (SELECT {key} FROM {table.staging} GROUP BY {key} HAVING count(*) > 1) k"
+            f" WHERE {_same(table, 's', 'k')}"
+        ).rowcount
+        if not found:
+            return
+        signatures = self._connection.execute(
+            f"SELECT DISTINCT (array_agg(shape ORDER BY position))[1],"
+            f" array_agg(DISTINCT shape ORDER BY shape)"
+            f" FROM {table.staging} WHERE state = 'd' GROUP BY {key}"
+        ).fetchall()
+        for first, numbers in signatures:
+            self._merge_alike(table, first, numbers)
+
+    def _merge_alike(self, table: Table, first: int, numbers: list[int]) -> None:
+        shapes = [self.shapes[number] for number in numbers]
+        start = self.shapes[first]
+        updated = {column for shape in shapes for column in shape.updates}
+        inserted = [c for c in table.columns if c in start.columns or c in updated]
+        merged = Shape(
+            table.name,
+            tuple(inserted),
+            tuple(c for c in inserted if c in updated),
+            plain=any(shape.plain for shape in shapes),
+        )
+        values = [_merged(table, column, start, self.shapes, numbers) for column in inserted]
+        key = ", ".join(table.key)
+        self._connection.execute(
+            f"INSERT INTO {table.staging}"
+            f" (position, line, length, shape, state, {', '.join(inserted)})"
+            f" SELECT max(position), max(line), 0, {self.number(merged)}, 'm', {', '.join(values)}"
+            f" FROM {table.staging} WHERE state = 'd' GROUP BY {key}"
+            f" HAVING (array_agg(shape ORDER BY position))[1] = %s::integer"
+            f" AND array_agg(DISTINCT shape ORDER BY shape) = %s::integer[]",
+            (first, numbers),
+        )
+
+
+def _merged(
+    table: Table, column: str, start: Shape, shapes: list[Shape], numbers: list[int]
+) -> str:
+    """Return SQL for the value that the statements of one key leave in a column."""
+    if column in table.key:
+        return column
+    writers = [number for number in numbers if column in shapes[number].updates]
+    last = (
+        f"array_agg({column} ORDER BY position DESC) FILTER (WHERE shape IN"
+        f" ({', '.join(map(str, writers))}))"
+    )
+    sent = f"(array_agg({column} ORDER BY position))[1]"
+    if not writers:
+        return sent
+    if column not in start.columns or column in start.updates:
+        return f"({last})[1]"
+    # The first statement inserts what only others update.
+    return f"CASE WHEN {last} IS NULL THEN {sent} ELSE ({last})[1] END"
+
+
+def _same(table: Table, left: str, right: str) -> str:
+    return " AND ".join(f"{left}.{column} = {right}.{column}" for column in table.key)

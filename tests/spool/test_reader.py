@@ -1,0 +1,124 @@
+"""Statements out of bytes: the same whatever the window, and nothing swallowed."""
+
+import io
+import tracemalloc
+
+import pytest
+
+from stage1_schema.ops.spool import reader
+from stage1_schema.ops.spool.feed import parses
+from stage1_schema.ops.spool.reader import Reader, State
+from stage1_schema.ops.spool.shapes import Shapes
+from stage1_schema.ops.spool.values import Tally
+from tests.spool import generator
+
+NEXT = "INSERT INTO datasets (dataset_id) VALUES ('x');"
+
+
+def read(data, **options):
+    data = data if isinstance(data, bytes) else data.encode()
+    given = {"start": 0, "end": len(data), "line": 1} | options
+    shapes = Shapes("now", Tally())
+    made = Reader(io.BytesIO(data), shapes=shapes, parses=parses, **given)
+    return [(piece.line, piece.state, piece.text.decode("latin-1")) for piece in made], made
+
+
+CASES = [
+    pytest.param("", [], id="nothing"),
+    pytest.param(";;\n ; \n", [], id="empty statements"),
+    pytest.param("a;\nb;\n", [(1, "a;"), (2, "b;")], id="two"),
+    pytest.param("a;b;", [(1, "a;"), (1, "b;")], id="one line"),
+    pytest.param("a\r\n;\r\nb;", [(1, "a\r\n;"), (3, "b;")], id="CRLF"),
+    pytest.param("'a;''b;';c;", [(1, "'a;''b;';"), (1, "c;")], id="strings"),
+    pytest.param('"a;";', [(1, '"a;";')], id="identifiers"),
+    pytest.param(r"E'a\';';b;", [(1, r"E'a\';';"), (1, "b;")], id="escapes"),
+    pytest.param(r"'a\';b;", [(1, r"'a\';"), (1, "b;")], id="a backslash is none"),
+    pytest.param("$$;$$;$a$;$$;$a$;", [(1, "$$;$$;"), (1, "$a$;$$;$a$;")], id="dollars"),
+    pytest.param("a$1$;b$1$;", [(1, "a$1$;"), (1, "b$1$;")], id="no dollars"),
+    pytest.param("-- a;\n/* b; /* c; */ */ d;", [(2, "d;")], id="comments before"),
+    pytest.param("a -- ;\n;", [(1, "a -- ;\n;")], id="comments inside"),
+    pytest.param("-- the end", [], id="a comment at the end"),
+]
+
+
+@pytest.mark.parametrize(("data", "wanted"), CASES)
+@pytest.mark.parametrize("window", [1, 3, 1 << 20])
+def test_statements(monkeypatch, data, wanted, window):
+    monkeypatch.setattr(reader, "WINDOW", window)
+    found, made = read(data)
+    assert [(line, text) for line, _, text in found] == wanted
+    assert {state for _, state, _ in found} <= {State.WHOLE}
+    assert made.consumed == (len(data) if data != "-- the end" else 0)
+
+
+BROKEN = [
+    pytest.param(f"it's;\n{NEXT}\n", ["it's;\n"], id="a quote"),
+    pytest.param(f'a "b;\n{NEXT}\n', ['a "b;\n'], id="an identifier"),
+    pytest.param(f"$$ a;\n{NEXT}\n", ["$$ a;\n"], id="a dollar quote"),
+    pytest.param(f"/* a;\n{NEXT}\n", ["/* a;\n"], id="a comment"),
+    pytest.param(f"INSERT INTO datasets (da{NEXT}\n", ["INSERT INTO datasets (da"], id="glued"),
+    pytest.param(f"1\t2\n\\.\n{NEXT}\n", ["1\t2\n\\.\n"], id="data of COPY"),
+]
+
+
+@pytest.mark.parametrize(("data", "wanted"), BROKEN)
+def test_what_breaks_off_does_not_swallow_the_next(data, wanted):
+    found, _ = read(data)
+    assert [text for _, state, text in found if state is State.BROKEN] == wanted
+    assert [text for _, state, text in found if state is State.WHOLE] == [NEXT]
+
+
+def test_text_that_looks_like_a_statement_stays_text():
+    statement = f"INSERT INTO datasets (dataset_id) VALUES ('\n{NEXT.replace(chr(39), '')}\n');"
+    assert read(statement + "\n")[0] == [(1, State.WHOLE, statement)]
+
+
+@pytest.mark.parametrize("tail", ["a", "a 'b;", "a -- ;", "a /* ; ", "\\! x", "$$;$"])
+def test_tail_is_told_and_not_consumed(tail):
+    found, made = read(f"a;\n{tail}")
+    assert [state for _, state, _ in found] == [State.WHOLE, State.TAIL]
+    assert made.consumed == 3
+
+
+def test_growing_file_is_read_up_to_the_size_it_had():
+    assert [text for _, _, text in read("a;\nb;\nc;\n", end=6)[0]] == ["a;", "b;"]
+
+
+def test_shrunken_file_ends_where_it_ends():
+    assert [text for _, _, text in read("a;\n", end=100)[0]] == ["a;"]
+
+
+class Endless(io.RawIOBase):
+    """A file of a gigabyte: the same statements over and over."""
+
+    def __init__(self, block, size):
+        self.block, self.left = block, size
+
+    def read(self, size=-1):
+        count = min(size, self.left, len(self.block)) // len(self.block) * len(self.block)
+        self.left -= count
+        return self.block[:count]
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_file():
+    spool = generator.usual(runs=1, folds=200, trades=200)
+    block = spool.bytes()
+    size = (256 << 20) // len(block) * len(block)
+    made = Reader(
+        Endless(block, size),
+        start=0,
+        end=size,
+        line=1,
+        shapes=Shapes("now", Tally()),
+        parses=parses,
+    )
+    tracemalloc.start()
+    for count, piece in enumerate(made):
+        if count == 1000:
+            tracemalloc.reset_peak()
+        if count % 50_000 == 49_999:
+            assert tracemalloc.get_traced_memory()[1] < 64 << 20
+        assert piece.position >= 0
+    tracemalloc.stop()
+    assert made.consumed == size
