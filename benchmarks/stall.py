@@ -61,7 +61,8 @@ PLAIN = {
     "plain CREATE INDEX": "CREATE INDEX plain_i ON walkforward_runs (created_at, run_id)",
     "plain ADD UNIQUE": "ALTER TABLE walkforward_runs ADD CONSTRAINT plain_u"
     " UNIQUE (dataset_id, prediction_measurement)",
-    "plain UPDATE of all runs": "UPDATE walkforward_runs SET status = status",
+    "plain UPDATE of 20,000 runs": "UPDATE walkforward_runs SET status = status"
+    " WHERE run_id IN (SELECT run_id FROM walkforward_runs LIMIT 20000)",
 }
 
 
