@@ -22,6 +22,8 @@ KEYS = {
     "simulation_trades": ("trade_id",),
     "stage1_jobs": ("job_id",),
     "jobs": ("job_id", "job_type", "status"),
+    "spool_replays": ("replay_id",),
+    "spool_quarantine": ("statement_id",),
 }
 NOTHING = "nothing of Stage1"
 

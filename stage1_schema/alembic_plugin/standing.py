@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Children first: the order in which rows could be deleted.
 TABLES = (
+    "spool_quarantine",
+    "spool_replays",
     "simulation_trades",
     "simulation_trade_buckets",
     "simulation_runs",
@@ -31,8 +33,6 @@ TABLES = (
     "datasets",
     "stage1_jobs",
     "jobs",
-    "spool_quarantine",
-    "spool_replays",
 )
 VIEWS = (*TABLES[:-1], "dataset_hierarchy", "dataset_catalog")
 LEGACY_FUNCTIONS = ("upsert_stage1_dataset", "update_updated_at_column")
