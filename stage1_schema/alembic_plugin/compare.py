@@ -162,6 +162,7 @@ def _foreign(plan: _Plan) -> Iterator[Comparison]:
 
 
 def _arrange(plan: _Plan, upgrade_ops: UpgradeOps, grant_ops: list[MigrateOperation]) -> None:
+    tables.keep_names(upgrade_ops)
     first, after = _creations(plan)
     names = _made_again(plan)
     before: list[MigrateOperation] = [KeepGrantsOp(names, restore=False)] if names else []
