@@ -68,9 +68,10 @@ def keep_names(container: OpContainer) -> None:
         if isinstance(each, ops.OpContainer):
             keep_names(each)
         elif isinstance(each, ops.DropConstraintOp):
-            for operation in (each, each._reverse):  # noqa: SLF001 - it is built from the name
+            again: Any = each._reverse  # noqa: SLF001 - Alembic builds it from the same name
+            for operation in (each, again):
                 if operation is not None and operation.constraint_name:
-                    operation.constraint_name = conv(operation.constraint_name)
+                    operation.constraint_name = conv(str(operation.constraint_name))
 
 
 def _seen(container: OpContainer) -> Iterator[tuple[str, str]]:
