@@ -162,6 +162,7 @@ def _foreign(plan: _Plan) -> Iterator[Comparison]:
 
 
 def _arrange(plan: _Plan, upgrade_ops: UpgradeOps, grant_ops: list[MigrateOperation]) -> None:
+    tables.keep_names(upgrade_ops)
     first, after = _creations(plan)
     names = _made_again(plan)
     before: list[MigrateOperation] = [KeepGrantsOp(names, restore=False)] if names else []
@@ -189,9 +190,17 @@ def _gone(plan: _Plan, upgrade_ops: UpgradeOps) -> Iterator[str]:
     made = set(_made_again(plan))
     words = {"views": "TABLE", "functions": "FUNCTION"}
     for kind, name in plan.drop:
-        if kind in words and plan.live[kind][name].stem not in made:
+        item = plan.live[kind][name]
+        if kind in words and item.stem not in made and not _beside_ours(plan, item):
             yield f"{words[kind]} {name}"
     yield from (f"TABLE {name}" for name, column in tables.roots(upgrade_ops) if column == "*")
+
+
+def _beside_ours(plan: _Plan, item: Item) -> bool:
+    """Tell whether it is a second signature beside the declared one, which no revision made."""
+    declared = plan.declared.catalogue[item.kind]
+    same = [name for name, other in declared.items() if other.stem == item.stem]
+    return item.name not in same and any(name in plan.live[item.kind] for name in same)
 
 
 def _drops(plan: _Plan) -> list[MigrateOperation]:
@@ -205,7 +214,8 @@ def _drops(plan: _Plan) -> list[MigrateOperation]:
         for edge in plan.uses:
             if edge.used == key:
                 visit(edge.user)
-        done[key] = DropSqlObjectOp(_word(key, item), item.name, plan.files.before(item.stem))
+        before = None if _beside_ours(plan, item) else plan.files.before(item.stem)
+        done[key] = DropSqlObjectOp(_word(key, item), item.name, before)
 
     for key in sorted(plan.drop, key=lambda k: (OBJECTS[::-1].index(k[0]), k[1])):
         visit(key)

@@ -23,7 +23,7 @@ KEYS = {
     "stage1_jobs": ("job_id",),
     "jobs": ("job_id", "job_type", "status"),
     "spool_replays": ("replay_id",),
-    "spool_quarantine": ("statement_id",),
+    "spool_quarantine": ("quarantine_id",),
 }
 NOTHING = "nothing of Stage1"
 

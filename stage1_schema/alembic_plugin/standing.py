@@ -111,7 +111,8 @@ def look(
         names = ", ".join(f'"{schema}"."{name}"' for name in tables)
         connection.execute(text(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
     oids = [row.oid for row in relations]
-    named = list(_function_names())
+    # Functions are dropped by the revisions that made them; only a takeover meets any.
+    named = list(_function_names()) if only is TABLES else []
     pattern = rf"\m({'|'.join(tables)})\M" if tables else "$."
     functions = connection.execute(
         standing_sql.FUNCTIONS,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.sql.naming import conv
 
 from stage1_schema.alembic_plugin.comparison import of_items
 
@@ -56,6 +57,21 @@ def roots(container: OpContainer) -> Iterator[tuple[str, str]]:
             isinstance(each, ops.AlterColumnOp) and each.modify_type is not None
         ):
             yield each.table_name, each.column_name
+
+
+def keep_names(container: OpContainer) -> None:
+    """Have names of constraints that stand written as they are.
+
+    Without `op.f` a revision would put them through the naming convention a second time.
+    """
+    for each in container.ops:
+        if isinstance(each, ops.OpContainer):
+            keep_names(each)
+        elif isinstance(each, ops.DropConstraintOp):
+            again: Any = each._reverse  # noqa: SLF001 - Alembic builds it from the same name
+            for operation in (each, again):
+                if operation is not None and operation.constraint_name:
+                    operation.constraint_name = conv(str(operation.constraint_name))
 
 
 def _seen(container: OpContainer) -> Iterator[tuple[str, str]]:

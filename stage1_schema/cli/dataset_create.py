@@ -14,7 +14,9 @@ from stage1_schema.ops import registration
 @click.option("--granularity", help="Such as 4h.")
 @click.option("--source", help="Where the bars come from.")
 @click.option("--bar-interval-ms", type=click.IntRange(min=0), help="In milliseconds.")
-@click.option("--lookback-rows", type=click.IntRange(min=0))
+@click.option(
+    "--lookback-rows", type=click.IntRange(min=0), help="Rows that the indicators look back to."
+)
 @click.option("--indicator", multiple=True, help="Declare an indicator as DOUBLE; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Show the statements and change nothing.")
 @pass_context

@@ -33,10 +33,3 @@ def test_help_is_the_golden_one(golden):
         name = " ".join(("stage1", *path))
         parts.append(f"## {name}\n\n{command.get_help(click.Context(command, info_name=name))}\n")
     golden("cli_help.md", "\n".join(parts))
-
-
-def test_help_imports_no_heavy_module(shell):
-    ran = shell("python", "-X", "importtime", "-m", "stage1_schema.cli", "--help")
-    assert ran.code == 0, ran.err
-    for heavy in ("sqlalchemy", "alembic", "questdb"):
-        assert f"| {heavy}" not in ran.err.replace("|   ", "| ")

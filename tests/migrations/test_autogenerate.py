@@ -170,7 +170,7 @@ def test_object_that_is_no_longer_declared_is_dropped(developer):
 
 
 def test_new_table_with_everything(developer, monkeypatch):
-    """A table, its CHECK that calls a new function, its trigger, its generated column, rights."""
+    """A table, its CHECK by a new function, its trigger, its generated column, its rights."""
     copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
     for table in Base.metadata.tables.values():
         table.to_metadata(copy)
@@ -206,8 +206,8 @@ def test_generated_column_is_made_anew(developer, connection, monkeypatch):
     table.append_column(column)
     try:
         connection.execute(
-            "ALTER TABLE walkforward_folds"
-            " ADD short text GENERATED ALWAYS AS (left(metrics::text, 5)) STORED"
+            "ALTER TABLE walkforward_folds ADD short text"
+            " GENERATED ALWAYS AS (left(metrics::text, 5)) STORED"
         )
         text = developer.revise()
         assert [line.partition("(")[0] for line in lines(text)] == [

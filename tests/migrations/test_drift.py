@@ -26,6 +26,10 @@ CASES = {
         ),
         "constraint simulation_runs.ck_simulation_runs_mode: declared",
     ),
+    "check added": (
+        "ALTER TABLE datasets ADD CONSTRAINT by_hand CHECK (symbol <> 'x')",
+        "constraint datasets.by_hand: there, not declared",
+    ),
     "primary key": (
         "ALTER TABLE walkforward_folds DROP CONSTRAINT pk_walkforward_folds",
         "constraint walkforward_folds.pk_walkforward_folds: declared, not there",

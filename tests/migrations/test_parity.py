@@ -7,6 +7,8 @@ from tests.migrations.catalogue import KINDS, catalogue
 from tests.migrations.commands import offline, psql
 from tests.plugins.databases import created, settings_for
 
+HISTORY = "stage1_migration_history"
+
 
 @pytest.fixture(scope="module")
 def from_declarations(declared):
@@ -34,7 +36,9 @@ def test_revisions_make_what_is_declared(after_revisions, from_declarations, kin
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_offline_script_makes_the_same(after_script, from_declarations, kind):
-    assert after_script[kind] == from_declarations[kind]
+    # The script does not record its steps: the table for that is made by a run.
+    declared = {name: i for name, i in from_declarations[kind].items() if HISTORY not in i.stem}
+    assert after_script[kind] == declared
 
 
 @pytest.mark.parametrize(

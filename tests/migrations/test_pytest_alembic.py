@@ -14,13 +14,16 @@ from pytest_alembic.tests.experimental import (
 from pytest_alembic.tests.experimental import test_downgrade_leaves_no_trace  # noqa: F401
 
 from stage1_schema.connect import engine
+from stage1_schema.models.history import MIGRATION_HISTORY
 from stage1_schema.ops import migrate
 from tests.plugins.databases import environment
 
 
 @pytest.fixture
 def alembic_engine(empty):
-    return engine(empty.postgres)
+    given = engine(empty.postgres)
+    MIGRATION_HISTORY.metadata.create_all(given)  # it outlives every downgrade, by design
+    return given
 
 
 @pytest.fixture
