@@ -12,14 +12,18 @@ from tests.plugins.databases import ROLES, as_role, client
 CASES = {
     "nothing": ("SELECT 1", None),
     "check text": (
-        "ALTER TABLE stage1_jobs DROP CONSTRAINT ck_stage1_jobs_status,"
-        " ADD CONSTRAINT ck_stage1_jobs_status CHECK (status <> '')",
+        (
+            "ALTER TABLE stage1_jobs DROP CONSTRAINT ck_stage1_jobs_status,"
+            " ADD CONSTRAINT ck_stage1_jobs_status CHECK (status <> '')"
+        ),
         "constraint stage1_jobs.ck_stage1_jobs_status: declared ",
     ),
     "check not validated": (
-        "ALTER TABLE simulation_runs DROP CONSTRAINT ck_simulation_runs_mode,"
-        " ADD CONSTRAINT ck_simulation_runs_mode"
-        " CHECK (mode IN ('long', 'short', 'dual')) NOT VALID",
+        (
+            "ALTER TABLE simulation_runs DROP CONSTRAINT ck_simulation_runs_mode,"
+            " ADD CONSTRAINT ck_simulation_runs_mode"
+            " CHECK (mode IN ('long', 'short', 'dual')) NOT VALID"
+        ),
         "constraint simulation_runs.ck_simulation_runs_mode: declared",
     ),
     "check added": (
@@ -31,25 +35,34 @@ CASES = {
         "constraint walkforward_folds.pk_walkforward_folds: declared, not there",
     ),
     "index predicate": (
-        "DROP INDEX ix_stage1_jobs_pending;"
-        " CREATE INDEX ix_stage1_jobs_pending ON stage1_jobs (created_at, job_id)"
-        " WHERE status = 'FAILED'",
+        (
+            "DROP INDEX ix_stage1_jobs_pending;"
+            " CREATE INDEX ix_stage1_jobs_pending ON stage1_jobs (created_at, job_id)"
+            " WHERE status = 'FAILED'"
+        ),
         "index ix_stage1_jobs_pending: declared 'PENDING'::text), live 'FAILED'::text)",
     ),
     "index include": (
-        "DROP INDEX ix_walkforward_runs_completed_at; CREATE INDEX ix_walkforward_runs_completed_at"
-        " ON walkforward_runs (completed_at) INCLUDE (status)",
+        (
+            "DROP INDEX ix_walkforward_runs_completed_at;"
+            " CREATE INDEX ix_walkforward_runs_completed_at ON walkforward_runs (completed_at)"
+            " INCLUDE (status)"
+        ),
         "index ix_walkforward_runs_completed_at: declared",
     ),
     "operator class": (
-        "DROP INDEX ix_walkforward_runs_prediction_measurement; CREATE INDEX"
-        " ix_walkforward_runs_prediction_measurement"
-        " ON walkforward_runs (prediction_measurement text_pattern_ops)",
+        (
+            "DROP INDEX ix_walkforward_runs_prediction_measurement; CREATE INDEX"
+            " ix_walkforward_runs_prediction_measurement"
+            " ON walkforward_runs (prediction_measurement text_pattern_ops)"
+        ),
         "index ix_walkforward_runs_prediction_measurement: declared",
     ),
     "function body": (
-        "CREATE OR REPLACE FUNCTION stage1_touch() RETURNS trigger LANGUAGE plpgsql"
-        " SET search_path = pg_catalog, pg_temp AS $$BEGIN RETURN OLD; END$$",
+        (
+            "CREATE OR REPLACE FUNCTION stage1_touch() RETURNS trigger LANGUAGE plpgsql"
+            " SET search_path = pg_catalog, pg_temp AS $$BEGIN RETURN OLD; END$$"
+        ),
         "function stage1_touch(): declared",
     ),
     "function comment": (
@@ -65,8 +78,10 @@ CASES = {
         "function fn_list_runs(integer): there, not declared",
     ),
     "view": (
-        "CREATE OR REPLACE VIEW dataset_hierarchy AS"
-        " SELECT *, 1 AS extra FROM (SELECT * FROM dataset_hierarchy_before) x",
+        (
+            "CREATE OR REPLACE VIEW dataset_hierarchy AS"
+            " SELECT *, 1 AS extra FROM (SELECT * FROM dataset_hierarchy_before) x"
+        ),
         "view dataset_hierarchy: declared",
     ),
     "trigger gone": (

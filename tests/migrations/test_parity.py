@@ -48,13 +48,17 @@ def test_the_offline_script_makes_the_same(after_script, from_declarations, kind
         ("columns", "ALTER TABLE datasets ALTER symbol SET DEFAULT 'x'"),
         (
             "constraints",
-            "ALTER TABLE stage1_jobs DROP CONSTRAINT ck_stage1_jobs_status, ADD CONSTRAINT"
-            " ck_stage1_jobs_status CHECK (status <> '')",
+            (
+                "ALTER TABLE stage1_jobs DROP CONSTRAINT ck_stage1_jobs_status, ADD CONSTRAINT"
+                " ck_stage1_jobs_status CHECK (status <> '')"
+            ),
         ),
         (
             "indexes",
-            "DROP INDEX ix_stage1_jobs_pending; CREATE INDEX ix_stage1_jobs_pending"
-            " ON stage1_jobs (created_at, job_id)",
+            (
+                "DROP INDEX ix_stage1_jobs_pending; CREATE INDEX ix_stage1_jobs_pending"
+                " ON stage1_jobs (created_at, job_id)"
+            ),
         ),
         ("functions", "COMMENT ON FUNCTION stage1_slug(text) IS 'x'"),
         ("views", "ALTER VIEW dataset_catalog SET (security_barrier)"),

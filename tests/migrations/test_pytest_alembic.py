@@ -1,4 +1,4 @@
-"""The built-in tests of pytest-alembic, the experimental ones too; its collector breaks pytest 9."""
+"""The built-in tests of pytest-alembic, experimental ones too; its collector breaks pytest 9."""
 
 import pytest
 from pytest_alembic import Config
