@@ -45,8 +45,8 @@ CASES = {
     "index include": (
         (
             "DROP INDEX ix_walkforward_runs_completed_at;"
-            " CREATE INDEX ix_walkforward_runs_completed_at"
-            " ON walkforward_runs (completed_at) INCLUDE (status)"
+            " CREATE INDEX ix_walkforward_runs_completed_at ON walkforward_runs (completed_at)"
+            " INCLUDE (status)"
         ),
         "index ix_walkforward_runs_completed_at: declared",
     ),
