@@ -147,9 +147,9 @@ def _online(
     questdb = QuestDBTarget(
         settings.questdb, skip=arguments.get("questdb") == "skip", told=journal.questdb.append
     )
-    _set_session(connection, settings, bounds)
     if "connection" not in context.config.attributes:
         ownership.act_as_owner(connection, settings.roles.owner)
+    _set_session(connection, settings, bounds)
     # Alembic would take an open transaction for its caller's, and never commit.
     if not nested:
         connection.commit()

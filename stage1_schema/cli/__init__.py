@@ -9,6 +9,7 @@ from importlib import import_module
 
 import click
 
+from questdb_ddl.errors import QuestDBDDLError
 from stage1_schema import settings
 from stage1_schema.cli import console
 from stage1_schema.errors import Stage1Error
@@ -76,6 +77,9 @@ def main() -> None:
             raise
         console.fail(str(error), getattr(error, "log_tail", ""))
         sys.exit(error.exit_code)
+    except QuestDBDDLError as error:
+        console.fail(str(error))
+        sys.exit(1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -90,7 +90,8 @@ def rows_of(settings, schema="public"):
     with connect(settings.postgres) as connection:
         names = connection.execute(
             "SELECT tablename FROM pg_tables"
-            " WHERE schemaname = %s AND tablename <> 'alembic_version'",
+            " WHERE schemaname = %s"
+            " AND tablename NOT IN ('alembic_version', 'stage1_migration_history')",
             (schema,),
         ).fetchall()
         return {

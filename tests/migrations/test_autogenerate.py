@@ -78,9 +78,9 @@ def lines(text):
 def test_function_body_is_replaced_in_place(developer):
     developer.edit("functions/stage1_touch.sql", ("now()", "clock_timestamp()"))
     text = developer.revise()
-    assert lines(text) == ['op.run_sql_file("0013/stage1_touch.sql")']
+    assert lines(text) == ['op.run_sql_file("0014/stage1_touch.sql")']
     assert 'op.run_sql_file("0008/stage1_touch.sql")' in text.split("def downgrade")[1]
-    frozen = developer.checkout / "migrations" / "sql" / "0013" / "stage1_touch.sql"
+    frozen = developer.checkout / "migrations" / "sql" / "0014" / "stage1_touch.sql"
     assert "clock_timestamp()" in frozen.read_text()
     developer.up_down_up()
 
@@ -106,8 +106,8 @@ def test_view_that_loses_a_column_keeps_its_rights(developer, connection):
         'op.keep_grants("dataset_catalog", "fn_list_datasets")',
         'op.drop_sql_object("view", "dataset_catalog")',
         'op.drop_sql_object("function", "fn_list_datasets(integer,integer,text,text,uuid)")',
-        'op.run_sql_file("0013/fn_list_datasets.sql")',
-        'op.run_sql_file("0013/dataset_catalog.sql")',
+        'op.run_sql_file("0014/fn_list_datasets.sql")',
+        'op.run_sql_file("0014/dataset_catalog.sql")',
         'op.restore_grants("dataset_catalog", "fn_list_datasets")',
     ]
     after = developer.up_down_up()
@@ -151,9 +151,9 @@ def test_new_view_over_a_new_view_and_a_new_function(developer):
         "COMMENT ON FUNCTION z_rows(uuid) IS '100% of :runs';"
     )
     assert lines(developer.revise())[:3] == [
-        'op.run_sql_file("0013/z_rows.sql")',
-        'op.run_sql_file("0013/z_view.sql")',
-        'op.run_sql_file("0013/a_view.sql")',
+        'op.run_sql_file("0014/z_rows.sql")',
+        'op.run_sql_file("0014/z_view.sql")',
+        'op.run_sql_file("0014/a_view.sql")',
     ]
     developer.up_down_up()
 
@@ -194,9 +194,9 @@ def test_new_table_with_everything(developer, monkeypatch):
     )
     developer.edit("grants/grants.sql", ("stage1_jobs, indicator", "stage1_jobs, notes, indicator"))
     found = lines(developer.revise())
-    assert found[0] == 'op.run_sql_file("0013/is_note.sql")'
+    assert found[0] == 'op.run_sql_file("0014/is_note.sql")'
     assert "op.create_table(" in found
-    assert found[-1] == 'op.run_sql_file("0013/notes_tg_90_touch.sql")'  # rights come by default
+    assert found[-1] == 'op.run_sql_file("0014/notes_tg_90_touch.sql")'  # rights come by default
     developer.up_down_up()
 
 

@@ -253,12 +253,12 @@ def test_change_by_hand_is_one_line_and_repaired(
 def test_statements_go_into_the_script_or_a_file(checkout, tmp_path):
     from tests.migrations.commands import alembic
 
-    path = checkout / "migrations" / "versions" / "0013_change.py"
+    path = checkout / "migrations" / "versions" / "0014_change.py"
     path.write_text(
         '''
         """Change"""
         from alembic import op
-        revision, down_revision = "0013", "0012"
+        revision, down_revision = "0014", "0013"
         def upgrade():
             op.add_questdb_column("bars", "volume", "DOUBLE")
             op.alter_questdb_column("bars", "price", "DOUBLE", existing="FLOAT")
@@ -272,9 +272,9 @@ def test_statements_go_into_the_script_or_a_file(checkout, tmp_path):
         'ALTER TABLE "bars" SET TTL 24 MONTHS',
         'RENAME TABLE "bars" TO "ticks"',
     ]
-    script = alembic(checkout, None, "upgrade", "0012:0013", "--sql")
+    script = alembic(checkout, None, "upgrade", "0013:0014", "--sql")
     assert [each for each in statements if f"-- QuestDB: {each}\n" in script] == statements
     file = tmp_path / "questdb.sql"
-    script = alembic(checkout, None, "-x", f"questdb_sql={file}", "upgrade", "0012:0013", "--sql")
+    script = alembic(checkout, None, "-x", f"questdb_sql={file}", "upgrade", "0013:0014", "--sql")
     assert "QuestDB" not in script
     assert file.read_text().splitlines() == [f"{each};" for each in statements]
