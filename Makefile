@@ -2,9 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 POSTGRES_VERSIONS ?= 14 16 18
+POSTGRES_TESTS := tests/postgres tests/migrations/test_takeover.py \
+  tests/migrations/test_takeover_import.py tests/migrations/test_downgrade.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down clean reset test test-postgres-matrix test-questdb-matrix check revision release
+.PHONY: help install up down clean reset test test-slow test-postgres-matrix test-questdb-matrix check revision release
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,13 +26,16 @@ clean: install ## Stop the local servers and remove them with their data
 reset: install ## Empty and rebuild both stores (not local: CONFIRM=<database>)
 	@$(BIN)/stage1 reset $(if $(CONFIRM),--confirm '$(CONFIRM)')
 
-test: install ## Run all tests on servers that they start themselves
-	@$(BIN)/python -m pytest $(ARGS)
+test: install ## Run the tests on servers that they start themselves
+	@$(BIN)/python -m pytest -n 2 $(or $(ARGS),-m "not slow")
+
+test-slow: install ## Run the thorough tests: kills at every boundary, mutated spools, many tables
+	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 test-postgres-matrix: install ## Run the PostgreSQL tests on 14, 16 and 18
 	@for version in $(POSTGRES_VERSIONS); do \
 	  echo "PostgreSQL $$version"; \
-	  $(BIN)/python -m pytest -q -n 2 --postgres-version $$version tests/postgres tests/migrations || exit 1; \
+	  $(BIN)/python -m pytest -q -n 2 --postgres-version $$version $(POSTGRES_TESTS) || exit 1; \
 	done
 
 check: install ## Lint, type-check and test: what CI runs
@@ -38,8 +43,6 @@ check: install ## Lint, type-check and test: what CI runs
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
-	@$(MAKE) --no-print-directory test-postgres-matrix POSTGRES_VERSIONS='14 16'
-	@$(MAKE) --no-print-directory test-questdb-matrix
 
 test-questdb-matrix: install ## Run the core tests on QuestDB 8.2.0 and 9.0.3
 	@for version in 8.2.0 9.0.3; do echo "QuestDB $$version"; \
