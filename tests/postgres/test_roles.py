@@ -23,8 +23,10 @@ TABLES = {
     "simulation_trade_buckets",
     "stage1_jobs",
     "indicator_datasets",
+    "spool_replays",
+    "spool_quarantine",
 }
-VIEWS = {"dataset_hierarchy", "dataset_catalog", "alembic_version"}
+VIEWS = {"dataset_hierarchy", "dataset_catalog", "alembic_version", "stage1_migration_history"}
 
 
 def test_who_may_what(migrated):
