@@ -32,8 +32,6 @@ from questdb_ddl.rebuild_plan import Names, plan_rebuild, target_for
 from questdb_ddl.tables import ohlcv_table
 from stage1_schema.servers.questdb import LocalQuestDB
 
-pytestmark = pytest.mark.slow
-
 JANUARY = 1_735_689_600_000
 HOUR = 3_600_000
 ROWS = 2000
