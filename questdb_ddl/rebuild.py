@@ -35,6 +35,14 @@ ROUNDS = 3
 """How often the copy of a table that is written all the time is gone through before the swap."""
 
 _SETTLE_SECONDS = 0.5
+"""How long a commit that was under way during a rename may take to be seen.
+
+A request that is not as far by then is refused by QuestDB and has to be sent again ("table renamed
+during request", HTTP 503).
+"""
+
+_LISTED_SECONDS = 10.0
+"""How long a table whose name is taken may take to be listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,11 +287,13 @@ class _Run:
         """Make the new table hold all rows of `source`, as nobody writes there any more."""
         for _ in range(2 * ROUNDS):
             before = self._transactions(source)
-            if before is not None and self.merged == before:
-                return
-            copied = self._carry(source, compare_rows=True, alone=alone)
-            if not copied and before == self._transactions(source):
+            if before is None or self.merged != before:
+                copied = self._carry(source, compare_rows=True, alone=alone)
+                if copied or before != self._transactions(source):
+                    continue
                 self.merged = before
+            time.sleep(_SETTLE_SECONDS)
+            if before == self._transactions(source):
                 return
         raise VerificationFailed(
             f"{self.names.new} does not come to hold what {source} does; both stand. Look for a "
@@ -312,11 +322,19 @@ class _Run:
         try:
             self.client.execute(render.rename_table(names.new, names.table))
         except QueryError:
-            if not self._stands(names.table) or not self._stands(names.new):
-                raise  # a writer that took the name first is no error: it is merged next
+            # A writer that took the name first is no error: it is merged next.
+            if not self._stands(names.new) or not self._appears(names.table):
+                raise
             return
         self.client.wait_for(names.table)
         self.told(f"renamed {names.new} to {names.table}")
+
+    def _appears(self, name: str) -> bool:
+        """Wait for a table whose name is taken: it is listed a moment later."""
+        deadline = time.monotonic() + _LISTED_SECONDS
+        while not (found := self._stands(name)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found is not None
 
     def _gaps(self) -> list[int]:
         listed = self.client.query("select table_name from tables()")

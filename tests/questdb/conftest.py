@@ -9,6 +9,7 @@ from questdb_ddl import Client, QueryError, TableSuspended, live_tables
 from questdb_ddl.render import drop_table
 from stage1_schema.servers.binaries import questdb_jar
 from stage1_schema.servers.questdb import LocalQuestDB
+from tests.questdb.rebuilding import HOUR, JANUARY, ROWS, table_of
 
 _NUMBERS = itertools.count()
 OTHER_USER, OTHER_PASSWORD = "writer", "geheim"
@@ -42,6 +43,24 @@ def send_lines(client, table, lines, headers=None):
 @pytest.fixture
 def ilp(client):
     return lambda table, lines: send_lines(client, table, lines)
+
+
+@pytest.fixture
+def field(client, name, ilp):
+    """A table as ILP creates it: by day, no deduplication, nanoseconds; exported twice."""
+    before_9_1 = client.server_version().startswith(("8.", "9.0."))
+    kind = "TIMESTAMP" if before_9_1 else "TIMESTAMP_NS"
+    client.execute(
+        f"CREATE TABLE {name} (tag SYMBOL CAPACITY 1024 INDEX, n LONG, value DOUBLE, more DOUBLE,"
+        f" timestamp {kind}) TIMESTAMP(timestamp) PARTITION BY DAY WAL"
+    )
+    for export in range(2):
+        lines = [
+            f"{name},tag=t{i % 3} n={i}i,value={i}.{export},more=1.5 {(JANUARY + i * HOUR) * 10**6}"
+            for i in range(ROWS)
+        ]
+        assert ilp(name, lines) == 204
+    return table_of(name)
 
 
 @pytest.fixture

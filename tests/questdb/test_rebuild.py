@@ -1,26 +1,16 @@
-"""Tables as exporters leave them, rebuilt: killed anywhere, written all the time, or refused."""
-
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
+"""Tables as exporters leave them, rebuilt, or refused where something would be lost."""
 
 import pytest
-import urllib3
 
 from questdb_ddl import (
     Client,
     Column,
     Double,
     Long,
-    PartitionBy,
     PlanRefused,
     Symbol,
     Table,
     TableSuspended,
-    Timestamp,
     ensure_table,
     live_tables,
     plan_for,
@@ -30,59 +20,15 @@ from questdb_ddl.kept import drop_old, old_tables
 from questdb_ddl.rebuild import rebuild
 from questdb_ddl.rebuild_plan import Names, plan_rebuild, target_for
 from questdb_ddl.tables import ohlcv_table
-from stage1_schema.servers.questdb import LocalQuestDB
-
-JANUARY = 1_735_689_600_000
-HOUR = 3_600_000
-ROWS = 2000
-
-
-def table_of(name):
-    return Table(
-        name,
-        (Column("tag", Symbol(64)), Column("n", Long()), Column("value", Double())),
-        dedup_keys=("timestamp", "tag"),
-    )
-
-
-@pytest.fixture
-def field(client, name, ilp):
-    """A table as ILP creates it: by day, no deduplication, nanoseconds; exported twice."""
-    before_9_1 = client.server_version().startswith(("8.", "9.0."))
-    kind = "TIMESTAMP" if before_9_1 else "TIMESTAMP_NS"
-    client.execute(
-        f"CREATE TABLE {name} (tag SYMBOL CAPACITY 1024 INDEX, n LONG, value DOUBLE, more DOUBLE,"
-        f" timestamp {kind}) TIMESTAMP(timestamp) PARTITION BY DAY WAL"
-    )
-    for export in range(2):
-        lines = [
-            f"{name},tag=t{i % 3} n={i}i,value={i}.{export},more=1.5 {(JANUARY + i * HOUR) * 10**6}"
-            for i in range(ROWS)
-        ]
-        assert ilp(name, lines) == 204
-    return table_of(name)
-
-
-def content(client, name):
-    sums = "count() rows, count_distinct(timestamp) stamps, sum(n) n, sum(value)::long v"
-    return client.query(f"select {sums} from {name}")[0]
-
-
-EXPECTED = {
-    "rows": ROWS,
-    "stamps": ROWS,
-    "n": ROWS * (ROWS - 1) // 2,
-    "v": ROWS * (ROWS - 1) // 2 + ROWS // 10,
-}
-
-
-def check_rebuilt(client, table, expected=EXPECTED):
-    assert content(client, table.name) == expected
-    live = live_tables(client, [table.name])[table.name.lower()]
-    assert (live.partition_by, live.column("timestamp").type) == (PartitionBy.MONTH, Timestamp())
-    assert set(live.dedup_keys) == {"timestamp", "tag"}
-    left = [t for t in live_tables(client) if t.startswith(f"{table.name.lower()}__")]
-    assert left == []
+from tests.questdb.rebuilding import (
+    HOUR,
+    JANUARY,
+    ROWS,
+    Killed,
+    check_rebuilt,
+    content,
+    table_of,
+)
 
 
 @pytest.mark.core
@@ -128,168 +74,6 @@ def test_the_old_table_is_kept_until_it_is_named(client, field):
     client.wait_for(field.name)
     assert drop_old(client, field.name, kept) == 2 * ROWS + 1
     assert old_tables(client, field.name) == []
-
-
-class Killed(BaseException):
-    """Stands for a kill: nothing may catch it."""
-
-
-@pytest.mark.core
-@pytest.mark.parametrize("stray", [False, True], ids=["", "writer creates the table in the gap"])
-def test_killed_after_every_step_a_second_run_converges(client, field, ilp, stray):
-    steps = 0
-
-    def kill(text):
-        nonlocal steps
-        steps += 1
-        if stray and text.endswith("__old"):
-            line = f"{field.name},tag=t0 n={ROWS}i,value=0 {(JANUARY + ROWS * HOUR) * 10**6}"
-            assert ilp(field.name, [line]) == 204
-        raise Killed
-
-    while True:
-        try:
-            rebuild(client, field, kill)
-        except Killed:
-            continue
-        break
-    expected = dict(EXPECTED)
-    if stray:
-        expected |= {"rows": ROWS + 1, "stamps": ROWS + 1, "n": EXPECTED["n"] + ROWS}
-    assert steps >= 6
-    check_rebuilt(client, field, expected)
-    assert len(old_tables(client, field.name)) == 1
-
-
-PROGRAM = """
-import sys
-from questdb_ddl import Client
-from questdb_ddl.rebuild import rebuild
-from tests.questdb.test_rebuild import table_of
-with Client(sys.argv[1]) as client:
-    rebuild(client, table_of(sys.argv[2]), lambda text: print(text, flush=True))
-"""
-
-
-@pytest.mark.parametrize("after", [1, 2, 4, 5], ids=lambda n: f"after step {n}")
-def test_kill_9_of_the_tool(client, field, after):
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, client.url, field.name], stdout=subprocess.PIPE, text=True
-    ) as process:
-        for _ in range(after):
-            assert process.stdout.readline()
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
-    rebuild(client, field)
-    check_rebuilt(client, field)
-
-
-@pytest.mark.slow
-def test_kill_9_of_the_server_after_every_step(tmp_path):
-    with LocalQuestDB(tmp_path / "killed") as server:
-        client = Client(server.url)
-        table = table_of("bars")
-        client.execute(
-            "CREATE TABLE bars (tag SYMBOL, n LONG, value DOUBLE, timestamp TIMESTAMP_NS)"
-            " TIMESTAMP(timestamp) PARTITION BY DAY WAL"
-        )
-        client.execute(
-            "INSERT INTO bars SELECT 't' || (x % 3), x, x, dateadd('h', x::int, '2025-01-01')"
-            " FROM long_sequence(300)"
-        )
-        client.wait_for("bars")
-
-        def kill(_):
-            os.kill(server.process.pid, signal.SIGKILL)
-            server.process.wait()
-            server.start()
-            raise Killed
-
-        kills = 0
-        while True:
-            try:
-                with Client(server.url) as client:
-                    rebuild(client, table, kill)
-            except Killed:
-                kills += 1
-                continue
-            break
-        assert kills >= 5
-        with Client(server.url) as client:
-            assert content(client, "bars")["rows"] == 300
-            assert live_tables(client, ["bars"])["bars"].partition_by is PartitionBy.MONTH
-            assert len(old_tables(client, "bars")) == 1
-
-
-class Writer(threading.Thread):
-    """Writes over HTTP all the time, new rows and old ones again, and remembers what stands."""
-
-    def __init__(self, url, name):
-        super().__init__(daemon=True)
-        self.pool = urllib3.PoolManager()
-        self.url, self.table = url, name
-        self.stands = {}
-        self.refused = 0
-        self.ended = threading.Event()
-
-    def run(self):
-        number = 0
-        while not self.ended.is_set():
-            number += 1
-            # New bars, and one old bar again with another value.
-            rows = {ROWS + number * 3 + k: number for k in range(3)} | {number * 7 % ROWS: number}
-            body = "".join(
-                f"{self.table},tag=t{i % 3} n={i}i,value={v} {(JANUARY + i * HOUR) * 10**6}\n"
-                for i, v in rows.items()
-            )
-            while True:  # an exporter sends again what was refused
-                answer = self.pool.request("POST", f"{self.url}/write", body=body)
-                if answer.status == 204:
-                    break
-                self.refused += 1
-                time.sleep(0.01)
-            self.stands |= rows
-            time.sleep(0.02)
-
-    def stop(self):
-        self.ended.set()
-        self.join()
-
-
-@pytest.mark.core
-@pytest.mark.parametrize("times", range(3))
-def test_a_writer_over_http_loses_nothing_and_doubles_nothing(client, field, times):
-    writer = Writer(client.url, field.name)
-    writer.start()
-    time.sleep(0.2 + times / 10)
-    rebuild(client, field)
-    time.sleep(0.2)
-    writer.stop()
-    client.wait_for(field.name)
-    rows = client.query(f"select n, value from {field.name}")
-    found = {row["n"]: row["value"] for row in rows}
-    assert len(found) == len(rows)
-    expected = {i: i + 0.1 for i in range(ROWS)} | writer.stands
-    assert found == expected
-    check_rebuilt(client, field, content(client, field.name))
-
-
-def test_a_server_that_creates_no_tables_refuses_and_the_writer_sends_again(tmp_path):
-    settings = {"line.auto.create.new.tables": "false"}
-    with LocalQuestDB(tmp_path / "strict", settings=settings) as server, Client(server.url) as c:
-        c.execute(
-            "CREATE TABLE bars (tag SYMBOL, n LONG, value DOUBLE, timestamp TIMESTAMP)"
-            " TIMESTAMP(timestamp) PARTITION BY DAY WAL"
-        )
-        writer = Writer(server.url, "bars")
-        writer.start()
-        time.sleep(0.5)
-        rebuild(c, table_of("bars"))
-        writer.stop()
-        c.wait_for("bars")
-        rows = c.query("select n, value from bars")
-        assert {row["n"]: row["value"] for row in rows} == writer.stands
-        assert len(rows) == len(writer.stands)
 
 
 def suspects_table(client, name, ilp, kind):
