@@ -27,8 +27,21 @@ def pytest_configure(config):
     config.option.pytest_alembic_tests_path = "no-such-file"
     # The next run of pytest by the same user would close the common directory to our servers.
     if not config.option.basetemp and not hasattr(config, "workerinput"):
-        config.option.basetemp = tempfile.mkdtemp(prefix="stage1-tests-")
+        config.option.basetemp = tempfile.mkdtemp(prefix="stage1-tests-", dir=_in_memory())
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+def _in_memory():
+    """Return a file system in memory with room and leave to run programs, None without one.
+
+    The servers of the tests are three times as fast there.
+    """
+    directory = "/dev/shm"  # noqa: S108 - mkdtemp makes a private directory there
+    if not os.access(directory, os.W_OK):
+        return None
+    found = os.statvfs(directory)
+    roomy = found.f_bavail * found.f_frsize >= 8 * 2**30
+    return directory if roomy and not found.f_flag & os.ST_NOEXEC else None
 
 
 @pytest.fixture(autouse=True)
