@@ -11,12 +11,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import text
 
-from questdb_ddl import Client, QuestDBDDLError, drop, live_tables, render
-from questdb_ddl.export import Exported, export
+from questdb_ddl import (
+    Client,
+    QuestDBDDLError,
+    VerificationFailed,
+    drop,
+    live_tables,
+    render,
+)
+from questdb_ddl.export import export
 from questdb_ddl.names import literal, quote
 from questdb_ddl.rebuild import trim
 from questdb_ddl.tables import RETENTION, TRADING_SIM_TRACES, WALKFORWARD_PREDICTIONS
@@ -48,6 +55,11 @@ UNION ALL
 SELECT s.questdb_namespace, r.created_at
   FROM simulation_runs s JOIN walkforward_runs r USING (run_id)
 """)
+
+
+PER_PASS = 250
+"""So many partitions or runs of a table go at once; the oldest do."""
+_Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
@@ -166,13 +178,20 @@ def _old_months(
     old = [r for r in rows if str(r["minTimestamp"])[:7] < boundary and not r["active"]]
     # A weekly partition can begin before the boundary month and reach into it.
     old = [r for r in old if "W" not in str(r["name"])]
+    old, rest = _pass(sorted(old, key=lambda r: str(r["minTimestamp"])))
     if old:
         yield Going(
             table.name,
             sum(row["numRows"] for row in old),
-            f"rows of months before {boundary} ({rule.days} days)",
+            f"rows of months before {boundary} ({rule.days} days){rest}",
             partitions=tuple(str(row["name"]) for row in old),
         )
+
+
+def _pass(oldest_first: list[_Item]) -> tuple[list[_Item], str]:
+    """Return what one pass takes, and a remark on the rest: a query holds some 23 kB."""
+    rest = len(oldest_first) - PER_PASS
+    return oldest_first[:PER_PASS], f"; {rest:,} more by the next pass" if rest > 0 else ""
 
 
 def _old_runs(
@@ -185,10 +204,11 @@ def _old_runs(
     rows = {str(row["run_id"]): row["n"] for row in counted}
     lost = sum(count for run, count in rows.items() if run not in runs)
     unknown = [f"{table.name}: {lost:,} rows of runs that PostgreSQL does not know"] if lost else []
-    old = sorted(run for run in rows if run in runs and runs[run] < limit)
+    known = (run for run in rows if run in runs and runs[run] < limit)
+    old, rest = _pass(sorted(known, key=lambda run: (runs[run], run)))
     if not old:
         return [], unknown
-    why = f"their runs were created before {limit:%Y-%m-%d} ({rule.days} days)"
+    why = f"their runs were created before {limit:%Y-%m-%d} ({rule.days} days){rest}"
     return [Going(table.name, sum(rows[r] for r in old), why, runs=tuple(old))], unknown
 
 
@@ -239,10 +259,10 @@ def apply(
 
 def _condition(going: Going, live: LiveTable) -> str:
     if going.runs:
-        return f" where run_id in ({', '.join(map(literal, going.runs))})"
+        return f"run_id in ({', '.join(map(literal, going.runs))})"
     if going.partitions:
         stamp = quote(live.designated_timestamp or "")
-        return f" where {' or '.join(f'{stamp} in {literal(p)}' for p in going.partitions)}"
+        return " or ".join(f"{stamp} in {literal(p)}" for p in going.partitions)
     return ""
 
 
@@ -251,37 +271,18 @@ def _archive(questdb: Client, going: Going, directory: Path, *, parquet: bool) -
     live = live_tables(questdb, [going.table])[going.table.lower()]
     time = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     path = directory / f"{going.table}_{time}.{'parquet' if parquet else 'csv.gz'}"
-    selected = f"select * from {quote(going.table)}{_condition(going, live)}"
-    written = export(questdb, selected, path)
-    wrong = list(_faults(questdb, going, live, selected, written))
-    if wrong:
-        raise VerificationError(
-            f"The archive {path} is not what {going.table} holds: {'; '.join(wrong)}. Nothing of "
-            "it was dropped.",
-            next_step="stop its writers and run the same command again.",
-        )
-    return path
-
-
-def _faults(
-    questdb: Client, going: Going, live: LiveTable, selected: str, written: Exported
-) -> Iterator[str]:
-    if written.rows != going.rows:
-        yield f"{written.rows:,} rows and not {going.rows:,}"
-    longs = [column.name for column in live.columns if str(column.type) == "LONG"]
-    stamp = live.designated_timestamp or ""
-    shown = ", ".join(
-        f"min({quote(n)})::long a{i}, max({quote(n)})::long b{i}"
-        for i, n in enumerate([stamp, *longs])
+    try:
+        written = export(questdb, live.name, live.columns, path, where=_condition(going, live))
+    except VerificationFailed as error:
+        wrong = str(error)
+    else:
+        if written.rows == going.rows:
+            return path
+        wrong = f"{going.table} has {written.rows:,} such rows now and not {going.rows:,}."
+    raise VerificationError(
+        f"{wrong} Nothing of it was dropped.",
+        next_step="stop its writers and run the same command again.",
     )
-    found = questdb.query(f"select count() n, {shown} from ({selected})")[0]
-    if found["n"] != going.rows:
-        yield f"the table has {found['n']:,} such rows now and not {going.rows:,}"
-    for number, name in enumerate([stamp, *longs]):
-        bounds = written.bounds.get(name)
-        there = found[f"a{number}"], found[f"b{number}"]
-        if bounds is not None and bounds != there:
-            yield f"{name} reaches from {bounds[0]} to {bounds[1]} and not {there[0]} to {there[1]}"
 
 
 def _take_away(questdb: Client, going: Going, *, tcp_writers_stopped: bool) -> None:

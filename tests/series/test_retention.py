@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from questdb_ddl import live_tables
-from questdb_ddl.export import read_parquet
+from questdb_ddl import Client, live_tables
+from questdb_ddl.export import Held, read_parquet
 from stage1_schema.errors import ConfirmationError, VerificationError
 from stage1_schema.ops import registration, retention
 
@@ -83,9 +83,20 @@ def test_run_output_goes_by_the_run_and_not_by_the_bar(stores, questdb, lines, r
     assert left == [{"run_id": NEW_RUN, "n": 4}, {"run_id": "unknown", "n": 1}]
     archive = read_parquet(tmp_path / gone.archive)
     assert archive.rows == 3
-    assert archive.bounds["bar_index"] == (0, 2)
+    assert archive.columns["bar_index"] == Held(3, 0, 2, 3)
     assert not [name for name in live_tables(questdb) if "__" in name or "_old_" in name]
     assert retention.plan(stores).going == ()
+
+
+def test_more_than_a_query_can_hold_goes_in_passes(stores, questdb, lines, tmp_path, monkeypatch):
+    monkeypatch.setattr(retention, "PER_PASS", 2)
+    lines(bar(NOW), *(bar(LIMIT - timedelta(days=40 * month)) for month in range(2, 7)))
+    passes = []
+    while going := (intent := retention.plan(stores)).going:
+        retention.apply(stores, intent, tmp_path)
+        passes.append((going[0].rows, going[0].why.partition("; ")[2]))
+    assert passes == [(2, "3 more by the next pass"), (2, "1 more by the next pass"), (1, "")]
+    assert rows(questdb, "indicator_bars") == 1
 
 
 def test_tables_of_old_runs_go_as_a_whole(stores, questdb, lines, runs, tmp_path):
@@ -106,10 +117,20 @@ def test_a_row_of_the_future_stops_it(stores, lines):
     assert "ahead of the clock" in intent.refusals[0]
 
 
-def test_an_archive_that_lacks_rows_drops_nothing(stores, questdb, lines, tmp_path):
+@pytest.mark.parametrize("written", ["after the plan", "during the export"])
+def test_an_archive_that_lacks_rows_drops_nothing(
+    stores, questdb, lines, tmp_path, monkeypatch, written
+):
+    def late():
+        lines(bar(LIMIT - timedelta(days=100), dataset="late"))
+
     lines(bar(LIMIT - timedelta(days=100)), bar(NOW))
     intent = retention.plan(stores)
-    lines(bar(LIMIT - timedelta(days=100), dataset="late"))
+    if written == "after the plan":
+        late()
+    else:
+        stream = Client.stream
+        monkeypatch.setattr(Client, "stream", lambda *a: [*stream(*a), late()][:-1])
     with pytest.raises(VerificationError, match="Nothing of it was dropped"):
         retention.apply(stores, intent, tmp_path)
     assert rows(questdb, "indicator_bars") == 3
