@@ -2,11 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 POSTGRES_VERSIONS ?= 14 16 18
-POSTGRES_TESTS := tests/postgres tests/migrations/test_takeover.py \
-  tests/migrations/test_takeover_import.py tests/migrations/test_downgrade.py
+QUESTDB_VERSIONS ?= 8.2.0 9.0.3
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down clean reset test test-slow test-postgres-matrix test-questdb-matrix check revision release
+.PHONY: help install up down clean reset test test-postgres-matrix test-questdb-matrix check revision release
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,26 +26,24 @@ reset: install ## Empty and rebuild both stores (not local: CONFIRM=<database>)
 	@$(BIN)/stage1 reset $(if $(CONFIRM),--confirm '$(CONFIRM)')
 
 test: install ## Run the tests on servers that they start themselves
-	@$(BIN)/python -m pytest -n 2 $(or $(ARGS),-m "not slow")
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
-test-slow: install ## Run the thorough tests: kills at every boundary, mutated spools, many tables
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+test-postgres-matrix: install ## Run what speaks to PostgreSQL on 14, 16 and 18
+	@for version in $(POSTGRES_VERSIONS); do echo "PostgreSQL $$version"; \
+	  $(BIN)/python -m pytest -q -n 2 -m "not slow" --postgres-version $$version \
+	    tests/postgres tests/migrations || exit 1; done
 
-test-postgres-matrix: install ## Run the PostgreSQL tests on 14, 16 and 18
-	@for version in $(POSTGRES_VERSIONS); do \
-	  echo "PostgreSQL $$version"; \
-	  $(BIN)/python -m pytest -q -n 2 --postgres-version $$version $(POSTGRES_TESTS) || exit 1; \
-	done
+test-questdb-matrix: install ## Run the core tests on QuestDB 8.2.0 and 9.0.3
+	@for version in $(QUESTDB_VERSIONS); do echo "QuestDB $$version"; \
+	  $(BIN)/python -m pytest -q -n 2 -m core --questdb-version $$version tests/questdb || exit 1; done
 
-check: install ## Lint, type-check and test: what CI runs
+check: install ## Lint, type-check and test on every version: what CI runs
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
-
-test-questdb-matrix: install ## Run the core tests on QuestDB 8.2.0 and 9.0.3
-	@for version in 8.2.0 9.0.3; do echo "QuestDB $$version"; \
-	  $(BIN)/python -m pytest -q -m core --questdb-version $$version tests/questdb || exit 1; done
+	@$(MAKE) --no-print-directory test-postgres-matrix POSTGRES_VERSIONS="14 16"
+	@$(MAKE) --no-print-directory test-questdb-matrix
 
 revision: install ## Generate a revision from changed declarations (m="what it does")
 	@$(if $(m),,$(error say what it does: make revision m="add a column"))$(BIN)/alembic revision --autogenerate -m "$(m)"
