@@ -3,9 +3,10 @@
 The boundaries are counted in a run that is left alone, so a new revision is covered unnamed.
 """
 
+import json
+import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,8 @@ from tests.postgres import clients, rows
 
 FAULTS = Path(__file__).with_name("faults.py")
 SKIP = ("questdb=skip",)
-SAMPLES = 12
-"""So many of PostgreSQL's boundaries are tried, evenly spread; of QuestDB's, all."""
-WORKERS = 2
+PARTS = 6
+"""All boundaries are tried; in parts, so that they can run beside each other."""
 TABLES = (
     "datasets",
     "walkforward_runs",
@@ -36,29 +36,48 @@ TABLES = (
 )
 
 
-def start(settings, store="postgres", fatal=0, action="kill", arguments=SKIP):
-    return subprocess.Popen(
-        [sys.executable, FAULTS, store, str(fatal), action, *arguments],
-        env={"PATH": "/usr/bin:/bin", **environment(settings)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+class Upgrades:
+    """Processes that upgrade, one at a time, and may be told to stop in the middle."""
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            [sys.executable, FAULTS],
+            env={"PATH": "/usr/bin:/bin"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *_):
+        self.process.communicate()
+
+    def begin(self, settings, *fault, arguments=SKIP):
+        """Start an upgrade; `fault` is the store, the number of the boundary, kill or pause."""
+        self.say({"environment": environment(settings), "arguments": arguments, "fault": fault})
+
+    def say(self, what):
+        self.process.stdin.write(json.dumps(what) + "\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        return json.loads(self.process.stdout.readline())
+
+    def run(self, *fault, **named):
+        self.begin(*fault, **named)
+        return self.answer()
+
+    def whole(self, settings, arguments=SKIP):
+        """Upgrade undisturbed and return how many boundaries there were in each store."""
+        done = self.run(settings, arguments=arguments)
+        assert done["code"] == 0, done["told"]
+        return done["counts"]
 
 
-def run(settings, *fault, arguments=SKIP):
-    """Upgrade in a process of its own and return its exit code and text."""
-    process = start(settings, *fault, arguments=arguments)
-    told = process.communicate()[0]
-    return process.returncode, told
-
-
-def whole(settings, arguments=SKIP):
-    """Upgrade undisturbed and return how many boundaries there were in each store."""
-    code, told = run(settings, arguments=arguments)
-    assert code == 0, told
-    return [int(number) for number in told.splitlines()[-1].split()]
+@pytest.fixture(scope="module")
+def upgrades():
+    with Upgrades() as upgrades:
+        yield upgrades
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +99,12 @@ def filled(server_with_roles):
 
 @pytest.fixture(scope="module")
 def at_head(server_with_roles, template):
-    with client(settings_for(server_with_roles, template), ROLES.owner) as connection:
-        return catalogue(connection)
+    return catalogue(settings_for(server_with_roles, template))
 
 
 def check(settings, at_head):
+    assert catalogue(settings) == at_head
     with client(settings, ROLES.owner) as connection:
-        assert catalogue(connection) == at_head
         applied = connection.execute("SELECT revision FROM stage1_migration_history ORDER BY id")
         expected = [f"{number:04d}" for number in range(1, int(migrate.head()) + 1)]
         assert [row["revision"] for row in applied] == expected
@@ -100,56 +118,53 @@ def check(settings, at_head):
 
 
 @pytest.mark.slow
-def test_killed_at_any_statement_of_postgres(server_with_roles, filled, at_head):
+@pytest.mark.parametrize("part", range(PARTS), ids=lambda n: f"part {n + 1} of {PARTS}")
+def test_killed_at_any_statement_of_postgres(server_with_roles, filled, at_head, upgrades, part):
     with created(server_with_roles, filled) as settings:
-        total, _ = whole(settings)
-    points = range(1, total + 1, max(1, total // SAMPLES))
-
-    def one(point):
+        total = upgrades.whole(settings)["postgres"]
+    assert total > 100
+    for point in range(part + 1, total + 1, PARTS):
         with created(server_with_roles, filled) as settings:
-            code, told = run(settings, "postgres", point)
-            assert code == -9, f"{point}: {told}"
-            whole(settings)
+            done = upgrades.run(settings, "postgres", point, "kill")
+            assert done["code"] == -signal.SIGKILL, (point, done["told"])
+            upgrades.whole(settings)
             assert check(settings, at_head) == [1] * len(TABLES), point
-
-    with ThreadPoolExecutor(WORKERS) as pool:
-        list(pool.map(one, points))
 
 
 @pytest.mark.slow
-def test_killed_at_any_statement_of_questdb(both, questdb, server_with_roles, at_head):
-    _, total = whole(both, ())
+def test_killed_at_any_statement_of_questdb(both, questdb, at_head, upgrades):
+    total = upgrades.whole(both, ())["questdb"]
     assert total >= len(SHARED_TABLES)
     for point in range(1, total + 1):
         command.downgrade(migrate.config(both), "base")
         assert live_tables(questdb) == {}
-        code, told = run(both, "questdb", point, arguments=())
-        assert code == -9, told
-        whole(both, ())
+        done = upgrades.run(both, "questdb", point, "kill", arguments=())
+        assert done["code"] == -signal.SIGKILL, done["told"]
+        upgrades.whole(both, ())
         live = live_tables(questdb)
         assert set(live) == {table.name for table in SHARED_TABLES}
         assert drift.questdb(live, ()) == ()
-    with client(both, ROLES.owner) as connection:
-        assert catalogue(connection) == at_head
+    assert catalogue(both) == at_head
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_connection_lost(server_with_roles, filled, at_head, share):
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_connection_lost(server_with_roles, filled, at_head, upgrades, share):
     with created(server_with_roles, filled) as settings:
-        total, _ = whole(settings)
+        total = upgrades.whole(settings)["postgres"]
     with created(server_with_roles, filled) as settings:
-        process = start(settings, "postgres", round(total * share), "pause")
-        assert process.stdout.readline() == "paused\n"
+        upgrades.begin(settings, "postgres", round(total * share), "pause")
+        assert upgrades.answer() == {"paused": True}
         with client(settings, ROLES.owner) as other:
             other.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-        told = process.communicate("go on\n")[0]
-        assert process.returncode == 1, told
-        assert "was lost" in told or "lock is gone" in told
-        whole(settings)
+        upgrades.say("go on")
+        done = upgrades.answer()
+        assert done["code"] == 1, done["told"]
+        assert "was lost" in done["told"] or "lock is gone" in done["told"]
+        upgrades.whole(settings)
         assert check(settings, at_head) == [1] * len(TABLES)
 
 
@@ -178,17 +193,18 @@ def own_stores(tmp_path_factory):
     ("store", "share"),
     [("postgres", 0.3), ("postgres", 0.7), ("questdb", 0.5), ("questdb", 1.0)],
 )
-def test_server_restarted_in_the_middle(own_stores, store, share):
+def test_server_restarted_in_the_middle(own_stores, upgrades, store, share):
     postgres, questdb, settings = own_stores
-    totals = dict(zip(("postgres", "questdb"), whole(settings, ()), strict=True))
+    totals = upgrades.whole(settings, ())
     command.downgrade(migrate.config(settings), "base")
-    process = start(settings, store, round(totals[store] * share), "pause", arguments=())
-    assert process.stdout.readline() == "paused\n"
+    upgrades.begin(settings, store, round(totals[store] * share), "pause", arguments=())
+    assert upgrades.answer() == {"paused": True}
     server = {"postgres": postgres, "questdb": questdb}[store]
     server.stop()
     server.start()
-    process.communicate("go on\n")
-    whole(settings, ())
+    upgrades.say("go on")
+    upgrades.answer()
+    upgrades.whole(settings, ())
     with client_of(settings) as connection:
         at = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     assert at == (migrate.head(),)
