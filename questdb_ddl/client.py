@@ -152,6 +152,10 @@ class Client:
         found = re.search(r"QuestDB (\S+?),", str(build))
         return found[1] if found else "unknown"
 
+    def version_numbers(self) -> tuple[int, ...]:
+        """Return the server's version such as `(9, 3, 4)`; empty where its build names none."""
+        return tuple(int(part) for part in re.findall(r"\d+", self.server_version())[:3])
+
     def _suspension(self, table: str) -> str:
         name = table.lower()
         rows = self.query("select * from wal_tables()")

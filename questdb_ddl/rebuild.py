@@ -4,9 +4,10 @@ The old table is copied month by month into a new one, both change names, and wh
 meanwhile follows before the new one is visible. How far a rebuild came stands in the names alone
 (`Names`), so one that was killed at any point is finished by calling `rebuild` again.
 
-A writer over HTTP may go on all the time. Between the two renames the table does not exist: a
-server that creates tables by itself makes one there, which is merged too; a server that does not
-refuses the writer's request, which has to be sent again.
+A writer over HTTP may go on all the time, from QuestDB 9.3.2 on. Between the two renames the table
+does not exist: a server that creates tables by itself makes one there, which is merged too; a
+server that does not refuses the writer's request, which has to be sent again. Before 9.3.2 a kept
+connection writes on into the renamed table: writers have to be stopped there.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def rebuild(
     on_step: Callable[[str], None] = lambda _: None,
     *,
     fix_timestamps: bool = False,
-    tcp_writers_stopped: bool = False,
+    writers_stopped: bool = False,
 ) -> Rebuilt:
     """Rebuild the table called like `declared`, or finish what was begun; `on_step` is told each.
 
@@ -77,7 +78,7 @@ def rebuild(
             raise PlanRefused(_other_under_way(names))
         return _Run(client, declared, names, on_step).finish()
     plan = plan_rebuild(
-        client, declared, fix_timestamps=fix_timestamps, tcp_writers_stopped=tcp_writers_stopped
+        client, declared, fix_timestamps=fix_timestamps, writers_stopped=writers_stopped
     )
     if plan.refusals:
         raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
@@ -101,7 +102,7 @@ def trim(
     values: Iterable[str],
     on_step: Callable[[str], None] = lambda _: None,
     *,
-    tcp_writers_stopped: bool = False,
+    writers_stopped: bool = False,
 ) -> Rebuilt:
     """Rebuild a table without the rows whose `column` is one of `values`.
 
@@ -111,7 +112,7 @@ def trim(
     """
     names, stands = state(client, declared.name)
     if not under_way(names, stands):
-        plan = plan_rebuild(client, declared, tcp_writers_stopped=tcp_writers_stopped)
+        plan = plan_rebuild(client, declared, writers_stopped=writers_stopped)
         if plan.refusals or plan.target is None:
             raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
         names = Names(plan.table, "_trimmed")
@@ -168,7 +169,7 @@ class _Run:
         if self._stands(names.new):
             gaps = self._gaps()
             alone = not gaps and not self._stands(names.seen(0))
-            self._merge(names.old, alone=alone)
+            self._merge_old(alone=alone)
             for number in gaps:  # of a rebuild that was killed between the two renames
                 self._carry(names.seen(number), compare_rows=True, alone=False)
             while self._stands(names.new):
@@ -282,6 +283,21 @@ class _Run:
                 copied += 1
                 self.told(f"copied {done:,} of {total:,} rows of {source}")
         return copied
+
+    def _merge_old(self, *, alone: bool) -> None:
+        """Merge the old table; one that is still written gets its name back."""
+        names = self.names
+        try:
+            self._merge(names.old, alone=alone)
+        except VerificationFailed as error:
+            if self._stands(names.table):
+                raise
+            self._rename(names.old, names.table)
+            raise VerificationFailed(
+                f"{names.table} was renamed and still written to, by a writer that keeps its "
+                "connection. It has its name back and holds every row; stop the writers and run "
+                "the rebuild again."
+            ) from error
 
     def _merge(self, source: str, *, alone: bool) -> None:
         """Make the new table hold all rows of `source`, as nobody writes there any more."""

@@ -112,12 +112,19 @@ class RebuildPlan:
         return "\n".join(lines)
 
 
+HTTP_NOTICES_RENAMES = (9, 3, 2)
+"""From this version on a kept HTTP connection looks the table up again after a rename.
+
+Tried on 8.2.0, 9.0.3, 9.1, 9.2, 9.3.0 and 9.3.1, which do not, and on 9.3.2 and 9.3.4.
+"""
+
+
 def plan_rebuild(
     client: Client,
     declared: Table,
     *,
     fix_timestamps: bool = False,
-    tcp_writers_stopped: bool = False,
+    writers_stopped: bool = False,
 ) -> RebuildPlan:
     """Return what `rebuild` would do to the table called like `declared`; changes nothing.
 
@@ -132,7 +139,9 @@ def plan_rebuild(
         )  # fmt: skip
     if live is None:
         raise DeclarationError(f"There is no table {declared.name} to rebuild.")
-    reasons, refusals = [], list(_refusals(client, declared, live, tcp=tcp_writers_stopped))
+    reasons, refusals = [], list(_refusals(client, declared, live))
+    if not writers_stopped:
+        refusals += _endangered_writers(client)
     found = Suspects()
     target = None
     rows = keys = 0
@@ -184,7 +193,7 @@ def target_for(declared: Table, live: LiveTable) -> Table:
     return replace(declared, columns=tuple(columns))
 
 
-def _refusals(client: Client, declared: Table, live: LiveTable, *, tcp: bool) -> Iterator[str]:
+def _refusals(client: Client, declared: Table, live: LiveTable) -> Iterator[str]:
     if not declared.dedup_keys:
         yield (
             "the declaration has no deduplication keys, so rows written meanwhile could not be "
@@ -197,12 +206,6 @@ def _refusals(client: Client, declared: Table, live: LiveTable, *, tcp: bool) ->
         yield (
             "it is suspended and holds rows that no copy sees; "
             f'ALTER TABLE "{live.name}" RESUME WAL'
-        )
-    if not tcp and parameter(client, "line.tcp.enabled") == "true":
-        yield (
-            "the server takes ILP over TCP (line.tcp.enabled), and rows of such a writer that are "
-            "not committed are lost by a rename; stop these writers, then say so "
-            "(--tcp-writers-stopped)"
         )
     views = [str(view["view_name"]) for view in _materialized_views(client, live.name)]
     if views:
@@ -217,6 +220,21 @@ def _refusals(client: Client, declared: Table, live: LiveTable, *, tcp: bool) ->
         )
     if len(live.name) > MAX_NAME_LENGTH - len("_old_20250101T000000Z"):
         yield "its name is too long for the names of a rebuild"
+
+
+def _endangered_writers(client: Client) -> Iterator[str]:
+    """Yield why a writer that goes on during a rename could lose rows."""
+    if parameter(client, "line.tcp.enabled") == "true":
+        yield (
+            "the server takes ILP over TCP (line.tcp.enabled), and rows of such a writer that are "
+            "not committed are lost by a rename; stop these writers, then say so "
+            "(--writers-stopped)"
+        )
+    if client.version_numbers() < HTTP_NOTICES_RENAMES:
+        yield (
+            f"on QuestDB {client.server_version()} an HTTP connection that is kept open writes on "
+            "into the renamed table; stop the writers, then say so (--writers-stopped)"
+        )
 
 
 def _unfixable(live: LiveTable, found: Suspects) -> Iterator[str]:

@@ -12,7 +12,11 @@ from stage1_schema.ops import series
 @click.argument("table")
 @click.option("--dry-run", is_flag=True, help="Show what would be done and change nothing.")
 @click.option("--fix-timestamps", is_flag=True, help="Move rows sent in a wrong unit of time.")
-@click.option("--tcp-writers-stopped", is_flag=True, help="No ILP/TCP writer is connected.")
+@click.option(
+    "--writers-stopped",
+    is_flag=True,
+    help="No writer over TCP is connected; before QuestDB 9.3.2 none over HTTP either.",
+)
 @click.option("--drop-old", metavar="NAME", help="Drop this old table, kept by a rebuild.")
 @pass_context
 def command(
@@ -22,7 +26,7 @@ def command(
     *,
     dry_run: bool,
     fix_timestamps: bool,
-    tcp_writers_stopped: bool,
+    writers_stopped: bool,
 ) -> None:
     """Copy TABLE into one as declared, compare the two, and swap them.
 
@@ -43,7 +47,7 @@ def command(
                 settings,
                 table,
                 fix_timestamps=fix_timestamps,
-                tcp_writers_stopped=tcp_writers_stopped,
+                writers_stopped=writers_stopped,
             )
         )
     )
@@ -54,7 +58,7 @@ def command(
             settings,
             table,
             fix_timestamps=fix_timestamps,
-            tcp_writers_stopped=tcp_writers_stopped,
+            writers_stopped=writers_stopped,
             progress=progress,
         )
     if done.kept_as:

@@ -45,10 +45,14 @@ def plan(context: Stage1, *, as_json: bool) -> None:
     help="Where the archive and its record go.",
 )
 @click.option("--csv", is_flag=True, help="Archive as gzipped CSV: for QuestDB before 9.1.")
-@click.option("--tcp-writers-stopped", is_flag=True, help="No ILP/TCP writer is connected.")
+@click.option(
+    "--writers-stopped",
+    is_flag=True,
+    help="No writer over TCP is connected; before QuestDB 9.3.2 none over HTTP either.",
+)
 @pass_context
 def apply(
-    context: Stage1, confirm: str | None, directory: Path, *, csv: bool, tcp_writers_stopped: bool
+    context: Stage1, confirm: str | None, directory: Path, *, csv: bool, writers_stopped: bool
 ) -> None:
     """Archive what goes, check the archive, then drop it from QuestDB.
 
@@ -63,7 +67,7 @@ def apply(
             intent,
             directory,
             parquet=not csv,
-            tcp_writers_stopped=tcp_writers_stopped,
+            writers_stopped=writers_stopped,
             progress=progress,
         )
     for entry in done:

@@ -228,7 +228,7 @@ def apply(
     directory: Path,
     *,
     parquet: bool = True,
-    tcp_writers_stopped: bool = False,
+    writers_stopped: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> tuple[Gone, ...]:
     """Archive what goes into `directory`, check the archive, then take it away and record it.
@@ -244,7 +244,7 @@ def apply(
                 progress(f"{going.table}: archive")
                 path = _archive(questdb, going, directory, parquet=parquet)
                 progress(f"{going.table}: {going.how}")
-                _take_away(questdb, going, tcp_writers_stopped=tcp_writers_stopped)
+                _take_away(questdb, going, writers_stopped=writers_stopped)
                 entry = Gone(
                     going.table, going.rows, going.why, path.name,
                     f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", going.partitions, going.runs,
@@ -285,7 +285,7 @@ def _archive(questdb: Client, going: Going, directory: Path, *, parquet: bool) -
     )
 
 
-def _take_away(questdb: Client, going: Going, *, tcp_writers_stopped: bool) -> None:
+def _take_away(questdb: Client, going: Going, *, writers_stopped: bool) -> None:
     if going.partitions:
         listed = ", ".join(map(literal, going.partitions))
         questdb.execute(f"ALTER TABLE {quote(going.table)} DROP PARTITION LIST {listed}")
@@ -299,7 +299,7 @@ def _take_away(questdb: Client, going: Going, *, tcp_writers_stopped: bool) -> N
             found.table,
             "run_id",
             going.runs,
-            tcp_writers_stopped=tcp_writers_stopped,
+            writers_stopped=writers_stopped,
         )
         if done.kept_as:
             questdb.execute(render.drop_table(done.kept_as))  # its other rows are in the new table

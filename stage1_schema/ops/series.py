@@ -150,7 +150,7 @@ def long_client(settings: Settings) -> Client:
 
 
 def plan_rebuild(
-    settings: Settings, name: str, *, fix_timestamps: bool, tcp_writers_stopped: bool
+    settings: Settings, name: str, *, fix_timestamps: bool, writers_stopped: bool
 ) -> RebuildPlan:
     """Return what a rebuild of `name` would do; changes nothing. Raises Stage1Error."""
     with plain_questdb_errors(), long_client(settings) as questdb:
@@ -158,7 +158,7 @@ def plan_rebuild(
             questdb,
             declaration_of(settings, name),
             fix_timestamps=fix_timestamps,
-            tcp_writers_stopped=tcp_writers_stopped,
+            writers_stopped=writers_stopped,
         )
 
 
@@ -167,7 +167,7 @@ def rebuild(
     name: str,
     *,
     fix_timestamps: bool = False,
-    tcp_writers_stopped: bool = False,
+    writers_stopped: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> rebuilding.Rebuilt:
     """Rebuild the table `name`, or finish what was begun. Raises Stage1Error."""
@@ -178,7 +178,7 @@ def rebuild(
             table,
             progress,
             fix_timestamps=fix_timestamps,
-            tcp_writers_stopped=tcp_writers_stopped,
+            writers_stopped=writers_stopped,
         )
 
 
@@ -224,7 +224,7 @@ def diagnose(
         for table in declarations.tables:
             if table.name.lower() in standing:
                 progress(table.name)
-                intent = plan_of_rebuild(questdb, table, tcp_writers_stopped=True)
+                intent = plan_of_rebuild(questdb, table, writers_stopped=True)
                 repeated = intent.rows - intent.keys
                 times = str(intent.suspects)
                 found.append(Diagnosis(table.name, intent.rows, repeated, times))

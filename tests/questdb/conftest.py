@@ -5,7 +5,8 @@ import itertools
 import pytest
 import urllib3
 
-from questdb_ddl import Client, QueryError, TableSuspended, live_tables
+from questdb_ddl import Client, TableSuspended, live_tables
+from questdb_ddl.rebuild_plan import HTTP_NOTICES_RENAMES
 from questdb_ddl.render import drop_table
 from stage1_schema.servers.binaries import questdb_jar
 from stage1_schema.servers.questdb import LocalQuestDB
@@ -120,12 +121,10 @@ def tcp_server(tmp_path_factory, questdb_version):
 @pytest.fixture(scope="session")
 def lacks(client):
     """Skip a test, with the reason, where the server does not know what it needs."""
-    probes = {"TTL": "select ttlValue from tables() limit 1"}
+    since = {"TTL": (8, 2, 2), "HTTP writers that notice renames": HTTP_NOTICES_RENAMES}
 
     def lacks(feature):
-        try:
-            client.query(probes[feature])
-        except QueryError:
+        if client.version_numbers() < since[feature]:
             pytest.skip(f"QuestDB {client.server_version()} has no {feature}")
 
     return lacks

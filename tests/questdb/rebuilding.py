@@ -25,7 +25,7 @@ def table_of(name):
 
 
 def content(client, name):
-    sums = "count() rows, count_distinct(timestamp) stamps, sum(n) n, sum(value)::long v"
+    sums = "count() rows, count_distinct(timestamp) stamps, sum(n) n, round(sum(value), 0)::long v"
     return client.query(f"select {sums} from {name}")[0]
 
 

@@ -34,19 +34,19 @@ from tests.questdb.rebuilding import (
 @pytest.mark.core
 def test_nothing_to_do(client, name):
     ensure_table(client, table_of(name))
-    plan = plan_rebuild(client, table_of(name))
+    plan = plan_rebuild(client, table_of(name), writers_stopped=True)
     assert plan.empty
     assert "nothing to do" in str(plan)
-    assert rebuild(client, table_of(name)).kept_as is None
+    assert rebuild(client, table_of(name), writers_stopped=True).kept_as is None
 
 
 @pytest.mark.core
 def test_an_auto_created_table(client, field):
-    plan = plan_rebuild(client, field)
+    plan = plan_rebuild(client, field, writers_stopped=True)
     assert (plan.rows, plan.keys, plan.refusals) == (2 * ROWS, ROWS, ())
     assert "2,000 rows repeat the keys of another row" in str(plan)
     told = []
-    done = rebuild(client, field, told.append)
+    done = rebuild(client, field, told.append, writers_stopped=True)
     assert (done.rows, done.moved, done.late) == (ROWS, 0, 0)
     assert done.kept_as in told[-1]
     assert f"copied {2 * ROWS:,} of {2 * ROWS:,} rows of {field.name}" in told
@@ -62,7 +62,7 @@ def test_an_auto_created_table(client, field):
 
 @pytest.mark.core
 def test_the_old_table_is_kept_until_it_is_named(client, field):
-    kept = rebuild(client, field).kept_as
+    kept = rebuild(client, field, writers_stopped=True).kept_as
     assert old_tables(client, field.name) == [kept]
     with pytest.raises(PlanRefused, match="is no old table of"):
         drop_old(client, field.name, field.name)
@@ -234,6 +234,6 @@ def test_refused_while_tcp_writers_may_write(tcp_server):
             "CREATE TABLE tcp (tag SYMBOL, timestamp TIMESTAMP) TIMESTAMP(timestamp)"
             " PARTITION BY DAY WAL"
         )
-        with pytest.raises(PlanRefused, match="--tcp-writers-stopped"):
+        with pytest.raises(PlanRefused, match="--writers-stopped"):
             rebuild(client, table_of("tcp"))
-        assert rebuild(client, table_of("tcp"), tcp_writers_stopped=True).kept_as
+        assert rebuild(client, table_of("tcp"), writers_stopped=True).kept_as

@@ -25,7 +25,9 @@ from tests.questdb.rebuilding import (
 
 @pytest.mark.core
 @pytest.mark.parametrize("stray", [False, True], ids=["", "writer creates the table in the gap"])
-def test_killed_after_every_step_a_second_run_converges(client, field, ilp, stray):
+def test_killed_after_every_step_a_second_run_converges(client, field, ilp, lacks, stray):
+    if stray:
+        lacks("HTTP writers that notice renames")
     steps = 0
 
     def kill(text):
@@ -38,7 +40,7 @@ def test_killed_after_every_step_a_second_run_converges(client, field, ilp, stra
 
     while True:
         try:
-            rebuild(client, field, kill)
+            rebuild(client, field, kill, writers_stopped=True)
         except Killed:
             continue
         break

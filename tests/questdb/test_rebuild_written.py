@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 
-from questdb_ddl import Client
+from questdb_ddl import Client, PlanRefused, VerificationFailed
 from questdb_ddl.rebuild import rebuild
+from questdb_ddl.rebuild_plan import HTTP_NOTICES_RENAMES
 from stage1_schema.servers.questdb import LocalQuestDB
 from tests.questdb.rebuilding import EXPECTED, HOUR, JANUARY, ROWS, check_rebuilt, content, table_of
 
@@ -55,6 +56,24 @@ class Writer(threading.Thread):
 
 
 @pytest.mark.core
+def test_a_writer_that_would_not_notice_the_rename(client, field):
+    if client.version_numbers() >= HTTP_NOTICES_RENAMES:
+        pytest.skip(f"QuestDB {client.server_version()} looks a renamed table up again")
+    with pytest.raises(PlanRefused, match="--writers-stopped"):
+        rebuild(client, field)
+    with Writer(client.url, field.name) as writer:
+        time.sleep(0.2)
+        with pytest.raises(VerificationFailed, match="It has its name back and holds every row"):
+            rebuild(client, field, writers_stopped=True)
+    client.wait_for(field.name)
+    rows = client.query(f"select n, value from {field.name}")
+    written = {row["n"]: row["value"] for row in rows if row["n"] >= ROWS}
+    assert written == {n: value for n, value in writer.stands.items() if n >= ROWS}
+    rebuild(client, field, writers_stopped=True)
+    check_rebuilt(client, field, content(client, field.name))
+    assert content(client, field.name)["rows"] == ROWS + len(written)
+
+
 @pytest.mark.parametrize("times", range(3))
 def test_a_writer_over_http_loses_nothing_and_doubles_nothing(client, field, times):
     with Writer(client.url, field.name) as writer:
