@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -20,15 +20,33 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 10
 
 
-def connect(settings: PostgresSettings, *, autocommit: bool = False) -> psycopg.Connection[Any]:
-    """Return a psycopg connection whose sessions speak UTC and see `public`.
+_Connection = TypeVar("_Connection", bound="psycopg.Connection[Any]")
+
+
+@overload
+def connect(settings: PostgresSettings, *, autocommit: bool = False) -> psycopg.Connection[Any]: ...
+
+
+@overload
+def connect(
+    settings: PostgresSettings, *, autocommit: bool = False, of: type[_Connection]
+) -> _Connection: ...
+
+
+def connect(
+    settings: PostgresSettings,
+    *,
+    autocommit: bool = False,
+    of: type[psycopg.Connection[Any]] = psycopg.Connection,
+) -> psycopg.Connection[Any]:
+    """Return a psycopg connection, `of` that class, whose sessions speak UTC and see `public`.
 
     Raises PostgresError with one line that says why it failed and what to do.
     """
     defaults = {"connect_timeout": str(CONNECT_TIMEOUT_S), "application_name": "stage1"}
     try:
         conninfo = make_conninfo("", **(defaults | dict(settings.parameters)))
-        connection = psycopg.connect(conninfo, autocommit=autocommit)
+        connection = of.connect(conninfo, autocommit=autocommit)
     except psycopg.Error as error:
         raise explain_connection(error, settings) from None
     # SET and not libpq's `options`: a connection pooler may refuse start-up parameters.

@@ -17,7 +17,16 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-TABLES = ("simulation_runs", "walkforward_runs")
+TRIGGERS = {
+    "simulation_runs": (
+        "simulation_runs_tg_25_own_config",
+        "simulation_runs_tg_30_serialized_config",
+    ),
+    "walkforward_runs": (
+        "walkforward_runs_tg_25_own_config",
+        "walkforward_runs_tg_30_serialized_config",
+    ),
+}
 FUNCTIONS = (
     "stage1_config_section",
     "stage1_config_text",
@@ -25,13 +34,12 @@ FUNCTIONS = (
     "stage1_run_serialized_config",
     "stage1_simulation_serialized_config",
 )
-TRIGGERS = ("tg_25_own_config", "tg_30_serialized_config")
 
 
 def upgrade() -> None:
     for name in FUNCTIONS:  # first: nothing may come between a table's lock and the commit
         op.run_sql_file(f"0002/{name}.sql")
-    for table in TABLES:
+    for table, triggers in TRIGGERS.items():
         op.add_column(table, sa.Column("serialized_config", sa.Text()), if_not_exists=True)
         op.add_column(
             table,
@@ -43,14 +51,14 @@ def upgrade() -> None:
             ),
             if_not_exists=True,
         )
-        for name in TRIGGERS:
-            op.run_sql_file(f"0002/{table}_{name}.sql")
+        for name in triggers:
+            op.run_sql_file(f"0002/{name}.sql")
     op.backfill("walkforward_runs", "0002/backfill_walkforward_runs.sql", key=["run_id"])
     op.backfill("simulation_runs", "0002/backfill_simulation_runs.sql", key=["simulation_id"])
 
 
 def downgrade() -> None:
     op.run_sql_file("0002/drop.sql")
-    for table in TABLES:
+    for table in TRIGGERS:
         op.drop_column(table, "serialized_config_generated")
         op.drop_column(table, "serialized_config")

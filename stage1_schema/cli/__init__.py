@@ -9,7 +9,6 @@ from importlib import import_module
 
 import click
 
-from questdb_ddl.errors import QuestDBDDLError
 from stage1_schema import settings
 from stage1_schema.cli import console
 from stage1_schema.errors import Stage1Error
@@ -77,9 +76,6 @@ def main() -> None:
             raise
         console.fail(str(error), getattr(error, "log_tail", ""))
         sys.exit(error.exit_code)
-    except QuestDBDDLError as error:
-        console.fail(str(error))
-        sys.exit(1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -89,3 +85,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except Exception as error:
+        from questdb_ddl.errors import QuestDBDDLError  # noqa: PLC0415 - slow to import
+
+        if not isinstance(error, QuestDBDDLError):
+            raise
+        console.fail(str(error))
+        sys.exit(1)

@@ -17,13 +17,22 @@ _SQL = re.compile(
     rf"|(?<=[(,\s])({_WORD})(?=\s*[,)])",
     re.IGNORECASE,
 )
-_SUSPECT = re.compile(rb"[:\[,(]\s*+[-+]?(?:[nN][aA][nN]|[iI][nN][fF]|1\.#)")
+_HINTS = (b"nan", b"inf", b"1.#")
+_VALUE_BEGINS = re.compile(rb"(?:[:\[,(]|\A)\s*+[-+]?\Z")
+_NEAR = 64
 _AS_TIME = re.compile(r"to_timestamp\s*\(\s*$", re.IGNORECASE)
 
 
-def suspect(data: bytes, start: int = 0) -> bool:
+def suspect(data: bytes) -> bool:
     """Tell whether `data` may hold something to mend; False is certain."""
-    return _SUSPECT.search(data, start) is not None
+    lowered = data.lower()
+    for hint in _HINTS:  # one regular expression for all takes ten times as long
+        at = lowered.find(hint)
+        while at >= 0:
+            if _VALUE_BEGINS.search(lowered[max(at - _NEAR, 0) : at]):
+                return True
+            at = lowered.find(hint, at + 1)
+    return False
 
 
 def is_nonfinite(text: str) -> bool:

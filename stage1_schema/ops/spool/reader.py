@@ -13,6 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, BinaryIO
 
 from stage1_schema.ops.spool.contract import TABLES, UPSERT_DATASET
+from stage1_schema.ops.spool.shapes import BLANK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ MARGIN = 1 << 18
 LONGEST = 16 << 20
 """Bytes of the longest statement; what is longer is broken."""
 
-_BLANK = re.compile(rb"(?:[\s;]|\xef\xbb\xbf)*+")
+_BLANK = re.compile(BLANK)
 _SPECIAL = re.compile(rb"[;'\"$]|--|/\*")
 _STRING = re.compile(rb"'[^']*+(?:''[^']*+)*+'")
 _ESCAPED = re.compile(rb"'(?:[^'\\]|\\.|'')*+'", re.DOTALL)
@@ -89,13 +90,19 @@ class Reader:
     def __iter__(self) -> Iterator[Raw | Fast]:
         """Yield every piece in order; a `Fast` one was recognised without parsing."""
         self._more()
-        while self._skip():
-            at = self._at
-            fast = self._shapes.match(self._buffer, at, self._base + at, self._line)
+        match = self._shapes.match
+        while True:
+            while len(self._buffer) - self._at < MARGIN and self._more():
+                pass
+            fast = match(self._buffer, self._at, self._base, self._line)
             if fast is not None:
-                self._advance(at + fast.place.length)
+                self._at = fast.end
+                self._line += fast.lines
+                self.consumed, self.consumed_lines = self._base + self._at, self._line
                 yield fast
                 continue
+            if not self._skip():
+                return
             raw = self._slow()
             if raw.state is not State.TAIL:
                 self._advance(self._at + len(raw.text))

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from stage1_schema.connect import connect, plain_errors
 from stage1_schema.errors import Stage1Error
 from stage1_schema.locks import REPLAY_LOCK, UPGRADE_LOCK, wait_for
 from stage1_schema.ops.spool import history
 from stage1_schema.ops.spool.quarantine import Quarantine, count_open
 from stage1_schema.ops.spool.report import Report
+from stage1_schema.ops.spool.session import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import psycopg
-
     from stage1_schema.ops.spool.contract import Place, Shape
+    from stage1_schema.ops.spool.datasets import Datasets
     from stage1_schema.ops.spool.faults import Fault
     from stage1_schema.ops.spool.feed import Feed
     from stage1_schema.ops.spool.reader import Reader
+    from stage1_schema.ops.spool.session import SpoolConnection
+    from stage1_schema.ops.spool.staging import Staging
     from stage1_schema.settings import Settings
 
-LOCK_TIMEOUT_S = 60
-STATEMENT_TIMEOUT_S = 1_800
 READING = 0.5
 """The part of the work that reading is, for the progress bar."""
 
@@ -73,27 +73,6 @@ def replay(
 
 
 @contextmanager
-def session(settings: Settings) -> Iterator[psycopg.Connection[Any]]:
-    """Connect for work on the spool's tables; raises Stage1Error where they are missing."""
-    with (
-        plain_errors(settings.postgres),
-        connect(settings.postgres, autocommit=True) as connection,
-    ):
-        row = connection.execute(
-            "SELECT to_regclass('spool_quarantine'), set_config('lock_timeout', %s, false),"
-            " set_config('statement_timeout', %s, false), set_config('jit', 'off', false),"
-            " set_config('synchronous_commit', 'off', false)",
-            (f"{LOCK_TIMEOUT_S}s", f"{STATEMENT_TIMEOUT_S}s"),
-        ).fetchone()
-        if row is None or row[0] is None:
-            raise Stage1Error(
-                f"The schema at {settings.postgres.where} is not at head.",
-                next_step="alembic upgrade head.",
-            )
-        yield connection
-
-
-@contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         if not path.is_file():
@@ -115,7 +94,7 @@ class _Run:
 
     def __init__(
         self,
-        connection: psycopg.Connection[Any],
+        connection: SpoolConnection,
         file: BinaryIO,
         quarantine: Quarantine,
         options: Options,
@@ -139,7 +118,6 @@ class _Run:
         position, line = start.position, start.line
         if start.position < size or count_open(connection):
             position, line = self._work(start, size)
-            history.feed(self._file, start.position, position, start.digest)
         report.read_bytes = size - start.position
         report.duration_s = round(time.monotonic() - began, 3)
         # Everything before was committed in order: once this is on disk, all is.
@@ -151,8 +129,7 @@ class _Run:
 
     def _work(self, start: history.Start, size: int) -> tuple[int, int]:
         """Read, stage and apply; return how far the file is taken up."""
-        from stage1_schema.ops.spool import after  # noqa: PLC0415 - a file without news needs none
-        from stage1_schema.ops.spool.apply import Applier  # noqa: PLC0415
+        # A file without news needs none of these.
         from stage1_schema.ops.spool.datasets import Datasets  # noqa: PLC0415
         from stage1_schema.ops.spool.feed import Feed, parses  # noqa: PLC0415
         from stage1_schema.ops.spool.reader import Raw, Reader  # noqa: PLC0415
@@ -175,6 +152,19 @@ class _Run:
             parses=parses,
         )
         self._read(reader, feed, start.position, size)
+        with ThreadPoolExecutor(1) as beside:  # what the server does now
+            hashed = beside.submit(
+                history.feed, self._file, start.position, reader.consumed, start.digest
+            )
+            self._apply(staging, datasets)
+        hashed.result()
+        return reader.consumed, reader.consumed_lines
+
+    def _apply(self, staging: Staging, datasets: Datasets) -> None:
+        from stage1_schema.ops.spool import after  # noqa: PLC0415 - a file without news needs none
+        from stage1_schema.ops.spool.apply import Applier  # noqa: PLC0415
+
+        connection, quarantine, report = self._connection, self._quarantine, self._report
         staging.settle()
         datasets.apply()
         applier = Applier(
@@ -185,7 +175,6 @@ class _Run:
         after.surplus_trades(connection, report, prune=self._options.prune)
         after.supersede(connection, report.source)
         quarantine.close()
-        return reader.consumed, reader.consumed_lines
 
     def _read(self, reader: Reader, feed: Feed, start: int, size: int) -> None:
         step = max((size - start) // 100, 1)

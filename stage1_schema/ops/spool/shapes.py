@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from stage1_schema.ops.spool.contract import Shape, Table
     from stage1_schema.ops.spool.values import Tally
 
+BLANK = rb"((?:[\s;]|\xef\xbb\xbf)*+)"
+"""What may stand between statements."""
 MOST = 40
 """Shapes that are kept; the contract has some fifteen."""
 
@@ -47,11 +49,16 @@ _KEY_SLOTS = {
 
 
 class Fast(NamedTuple):
-    """A recognised statement: its fields are in the order of `shape.columns`."""
+    """A recognised statement: its fields are in the order of `shape.columns`.
+
+    `end` is where it ends in the window, `lines` how many it and the blanks before it take.
+    """
 
     place: Place
     shape: Shape
     fields: list[bytes]
+    end: int
+    lines: int
 
 
 class _Pattern:
@@ -63,7 +70,7 @@ class _Pattern:
         self.shape = shape
         self.key = (head, tail)
         self.match = re.compile(
-            re.escape(head) + rb"\s*" + rb"\s*,\s*".join(slots) + rb"\s*" + re.escape(tail)
+            BLANK + re.escape(head) + rb"\s*" + rb"\s*,\s*".join(slots) + rb"\s*" + re.escape(tail)
         ).match
         kinds = list(enumerate(shape.kinds))
         self.times = [n for n, kind in kinds if kind is Kind.TIME]
@@ -97,8 +104,11 @@ class Shapes:
         self._ascii = data.isascii()
         self._suspect = mend.suspect(data)
 
-    def match(self, data: bytes, at: int, position: int, line: int) -> Fast | None:
-        """Return the statement at `at`, None where it is not of a known shape."""
+    def match(self, data: bytes, at: int, base: int, line: int) -> Fast | None:
+        """Return the statement at `at`, after blanks, None where it is not of a known shape.
+
+        `base` is the position in the file of the window `data`, `line` the line at `at`.
+        """
         for pattern in self._patterns:
             if found := pattern.match(data, at):
                 break
@@ -107,21 +117,24 @@ class Shapes:
         if self._patterns[0] is not pattern:  # the next statement is mostly of the same shape
             self._patterns.remove(pattern)
             self._patterns.insert(0, pattern)
-        fields = list(found.groups(NULL))
-        text = found[0]
-        if not self._ascii and not _is_utf8(text):
+        blank, *fields = found.groups(NULL)
+        start, end = found.end(1), found.end()
+        before = blank.count(b"\n")
+        within = data.count(b"\n", start, end)
+        if not self._ascii and not _is_utf8(data[start:end]):
             return None
         try:
             for number in pattern.times:
                 fields[number] = self._time(fields[number])
         except Held:
             return None
-        if b"''" in text:
+        if data.find(b"''", start, end) >= 0:
             for number in pattern.texts:
                 fields[number] = fields[number].replace(b"''", b"'")
-        if self._suspect and mend.suspect(text):
+        if self._suspect and mend.suspect(data[start:end]):
             self._mend(pattern, fields)
-        return Fast(Place(position, line, found.end() - at), pattern.shape, fields)
+        place = Place(base + start, line + before, end - start)
+        return Fast(place, pattern.shape, fields, end, before + within)
 
     def _time(self, slot: bytes) -> bytes:
         if slot == NULL:

@@ -8,21 +8,23 @@ key, `m` for what those come to together, and `q` for one that was put into quar
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 
 from stage1_schema.ops.spool.contract import STAGED_TABLES, Place, Shape, Table
-from stage1_schema.ops.spool.faults import fault
+from stage1_schema.ops.spool.faults import Fault, fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from concurrent.futures import Future
 
-    from stage1_schema.ops.spool.faults import Fault
+    from stage1_schema.ops.spool.session import SpoolConnection
 
 FLUSH_BYTES = 2 << 20
 
 Lines = list[tuple[Place, bytes]]  # and the line for COPY
+Failures = list[tuple[Shape, Lines, Fault]]
 
 
 class Staging:
@@ -30,7 +32,7 @@ class Staging:
 
     def __init__(
         self,
-        connection: psycopg.Connection[Any],
+        connection: SpoolConnection,
         held: Callable[[Place, Fault, Shape, bytes], None],
     ) -> None:
         """Make the tables. `held` is told of every statement whose values no column takes."""
@@ -40,6 +42,7 @@ class Staging:
         self.shapes: list[Shape] = []
         self._buffers: dict[Shape, Lines] = defaultdict(list)
         self._size = 0
+        self._sent: Future[Failures] | None = None
         self._filled: set[Table] = set()
         connection.execute("SET temp_buffers TO '64MB'")
         for table in STAGED_TABLES:
@@ -69,17 +72,29 @@ class Staging:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is buffered."""
-        for shape, lines in self._buffers.items():
-            self._send(shape, lines)
-        self._buffers.clear()
-        self._size = 0
+        """Send what is buffered, in the background: reading goes on meanwhile."""
+        self._answer()
+        buffers, self._buffers, self._size = self._buffers, defaultdict(list), 0
+        self._filled |= {shape.table for shape in buffers if shape.table is not None}
+
+        def send() -> Failures:
+            sent = ((shape, lines, self._copy(shape, lines)) for shape, lines in buffers.items())
+            return [(shape, lines, failed) for shape, lines, failed in sent if failed]
+
+        self._sent = self._connection.background(send)
+
+    def _answer(self) -> None:
+        """Wait for what is on its way, and go through what was refused."""
+        if self._sent is not None:
+            sent, self._sent = self._sent, None
+            for refused in sent.result():
+                self._halve(*refused)
 
     def _send(self, shape: Shape, lines: Lines) -> None:
-        if shape.table is not None:
-            self._filled.add(shape.table)
-        if (failed := self._copy(shape, lines)) is None:
-            return
+        if failed := self._copy(shape, lines):
+            self._halve(shape, lines, failed)
+
+    def _halve(self, shape: Shape, lines: Lines, failed: Fault) -> None:
         statements: dict[Place, Lines] = defaultdict(list)
         for each in lines:
             statements[each[0]].append(each)
@@ -108,6 +123,7 @@ class Staging:
     def settle(self) -> None:
         """Send the rest, and bring several statements for one row together into one."""
         self.flush()
+        self._answer()
         for table in STAGED_TABLES:
             if table in self._filled:
                 self._connection.execute(f"CREATE INDEX ON {table.staging} ({table.unit})")

@@ -5,8 +5,15 @@ LANGUAGE plpgsql
 SET search_path = public, pg_catalog, pg_temp
 AS $$
 DECLARE
-    iteration bigint := stage1_json_integer(NEW.metrics -> 'best_iteration');
-    score double precision := stage1_json_number(NEW.metrics -> 'best_score');
+    sent jsonb := NEW.metrics -> 'best_iteration';
+    -- The functions also read numbers out of strings; a run has 1,000 folds with real ones.
+    iteration bigint := CASE
+        WHEN jsonb_typeof(sent) = 'number' AND abs(sent::numeric) < 9223372036854775807
+        THEN trunc(sent::numeric)::bigint ELSE stage1_json_integer(sent) END;
+    sent_score jsonb := NEW.metrics -> 'best_score';
+    score double precision := CASE
+        WHEN jsonb_typeof(sent_score) = 'number'
+        THEN sent_score::numeric ELSE stage1_json_number(sent_score) END;
     -- A column that did not change while the metrics did was not written, so it follows them.
     follow boolean := TG_OP = 'UPDATE' AND NEW.metrics IS DISTINCT FROM OLD.metrics;
 BEGIN
