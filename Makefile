@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 POSTGRES_VERSIONS ?= 14 16 18
 QUESTDB_VERSIONS ?= 8.2.0 9.0.3
+# What depends on the server's version: the contract, the takeover, and the catalogue as it is read.
+POSTGRES_TESTS := tests/postgres $(wildcard tests/migrations/test_takeover*.py) $(addprefix \
+  tests/migrations/test_,chain.py parity.py drift.py downgrade.py online.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down clean reset test test-postgres-matrix test-questdb-matrix check revision release
@@ -28,10 +31,10 @@ reset: install ## Empty and rebuild both stores (not local: CONFIRM=<database>)
 test: install ## Run the tests on servers that they start themselves
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-test-postgres-matrix: install ## Run what speaks to PostgreSQL on 14, 16 and 18
+test-postgres-matrix: install ## Run what depends on the version on PostgreSQL 14, 16 and 18
 	@for version in $(POSTGRES_VERSIONS); do echo "PostgreSQL $$version"; \
-	  $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --postgres-version $$version \
-	    tests/postgres tests/migrations || exit 1; done
+	  $(BIN)/python -m pytest -q -n 2 --dist worksteal --postgres-version $$version \
+	    $(POSTGRES_TESTS) || exit 1; done
 
 test-questdb-matrix: install ## Run the core tests on QuestDB 8.2.0 and 9.0.3
 	@for version in $(QUESTDB_VERSIONS); do echo "QuestDB $$version"; \

@@ -6,6 +6,8 @@ rewrite), the functions and triggers that fill it from the JSON columns, then fi
 stand by touching them, 5,000 at most in a transaction. Every step is safe to repeat: the fill is
 outside the transaction, so an interrupted run leaves the rest committed and not stamped.
 
+A downgrade drops the columns, and with them the text that a client wrote itself.
+
 Locks: ACCESS EXCLUSIVE for an instant on both tables; row locks of one batch of the fill.
 Revision ID: 0002
 Revises: 0001
