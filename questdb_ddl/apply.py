@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from questdb_ddl.spec import LiveTable, Table
 
 
+_VERIFY_SECONDS = 2.0
+"""How long a table may take to read back as it was changed."""
+
+
 def plan_for(client: Client, tables: Iterable[Table], *, drop_extra_columns: bool = False) -> Plan:
     """Return the plan that brings the server to the declarations; see `plan.make_plan`.
 
@@ -41,6 +46,10 @@ def plan_for(client: Client, tables: Iterable[Table], *, drop_extra_columns: boo
         if table.name.lower() in live and not compare(table, live[table.name.lower()]).equal
     ]
     if altered:
+        # After a restart the log can hold changes that are not applied yet.
+        for name in altered:
+            if not live[name.lower()].suspended:
+                client.wait_for(name)
         live |= live_tables(client, altered, parquet=True)
     return make_plan(declared, live, drop_extra_columns=drop_extra_columns)
 
@@ -92,14 +101,21 @@ def _check(
 
 def _verify(client: Client, plan: Plan) -> None:
     touched = {step.table for step in plan.steps}
-    if not touched:
-        return
-    live = live_tables(client, touched)
+    tables = [table for table in plan.tables if table.name in touched]
+    deadline = time.monotonic() + _VERIFY_SECONDS
     left = set(plan.left)
-    for table in plan.tables:
-        if table.name in touched:
-            found = live.get(table.name.lower())
-            _raise_for(table, found, ignore=left)
+    while tables:
+        live = live_tables(client, [table.name for table in tables])
+        try:
+            for table in tables:
+                _raise_for(table, live.get(table.name.lower()), ignore=left)
+        except VerificationFailed:
+            # What a server tells of its tables can be late, just after a start above all.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _raise_for(table: Table, live: LiveTable | None, ignore: Collection[Difference] = ()) -> None:

@@ -20,6 +20,7 @@ TABLES_PER_QUERY = 100
 """Some 110 SELECTs in one UNION ALL are "too complex to evaluate"."""
 
 REGISTRATION_SECONDS = 30.0
+_NAMES = "select table_name from all_tables()"
 _KINDS = {"V": Kind.VIEW, "M": Kind.MATERIALIZED_VIEW}
 _GONE = re.compile(r"table does not exist \[table=(.+?)\]")
 
@@ -97,14 +98,15 @@ def _read(
 
 
 def _registered(client: Client, wanted: set[str] | None) -> tuple[set[str], list[dict[str, Any]]]:
-    # Just after a start tables() is incomplete while wal_tables() is whole.
+    # Just after a start tables() is incomplete, and under load wal_tables() too.
     deadline = time.monotonic() + REGISTRATION_SECONDS
     while True:
         wal = {row["name"]: row for row in client.query("select * from wal_tables()")}
+        names = wal.keys() | {r["table_name"] for r in client.query(_NAMES)}
         rows = client.query("select * from tables()")
         rows = [row for row in rows if _is_wanted(row["table_name"], wanted)]
         known = {row["table_name"] for row in rows}
-        unknown = {name for name in wal if _is_wanted(name, wanted)} - known
+        unknown = {name for name in names if _is_wanted(name, wanted)} - known
         if not unknown:
             return {name for name, row in wal.items() if row["suspended"]}, rows
         if time.monotonic() > deadline:

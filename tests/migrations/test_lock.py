@@ -48,8 +48,8 @@ def holding(settings, *statements, autocommit=False):
             connection.rollback()
 
 
-def hold_lock(settings):
-    return holding(settings, f"SELECT pg_advisory_lock({UPGRADE_LOCK})", autocommit=True)
+def hold_lock(settings, function="pg_advisory_lock"):
+    return holding(settings, f"SELECT {function}({UPGRADE_LOCK})", autocommit=True)
 
 
 def test_ten_upgrades_at_once_do_the_work_once(empty):
@@ -61,8 +61,13 @@ def test_ten_upgrades_at_once_do_the_work_once(empty):
     assert one(empty, query) == int(migrate.head())
 
 
-def test_holder_is_named_when_the_time_is_over(empty):
-    with hold_lock(empty) as holder:
+@pytest.mark.parametrize(
+    "function",
+    ["pg_advisory_lock", "pg_advisory_lock_shared"],
+    ids=["another upgrade", "a replay"],
+)
+def test_holder_is_named_when_the_time_is_over(empty, function):
+    with hold_lock(empty, function) as holder:
         pid = holder.info.backend_pid
         with pytest.raises(PostgresError, match=rf"pid {pid} \(stage1_owner@.* stage1\), since"):
             migrate.upgrade(empty, arguments=(*SKIP, "lock_timeout=0.3"))

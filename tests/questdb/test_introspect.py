@@ -122,5 +122,5 @@ def test_a_handful_of_queries_for_many_tables(client, name, queries):
         client.execute(create_table(table))
     live = live_tables(client, [table.name for table in tables])
     assert len(live) == 120
-    assert len(queries) == 2 + 2
+    assert len(queries) == 3 + 2
     assert all(len(table.columns) == 2 for table in live.values())
