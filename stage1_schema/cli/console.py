@@ -11,8 +11,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-WIDE = 160
-"""Columns where the output is no terminal, so that a log holds whole lines."""
+WIDEST = 1_000
+"""Characters of the widest table."""
 
 
 @contextmanager
@@ -29,20 +29,27 @@ def progress(title: str) -> Iterator[Callable[[str], None]]:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print aligned columns; numbers stand to the right, with thousands."""
+    """Print aligned columns; numbers stand to the right, with thousands.
+
+    Nothing is cut off where a terminal is narrow.
+    """
     from rich import box  # noqa: PLC0415 - rich is slow to import
     from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    texts = [[f"{v:,}" if isinstance(v, int) else str(v) for v in row] for row in rows]
     for number, heading in enumerate(headings):
         numeric = bool(rows) and all(isinstance(row[number], int) for row in rows)
         grid.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
-    for row in rows:
-        grid.add_row(*(f"{v:,}" if isinstance(v, int) else escape(str(v)) for v in row))
-    terminal = sys.stdout.isatty()
-    Console(width=None if terminal else WIDE, highlight=False).print(grid)
+    for row in texts:
+        grid.add_row(*map(escape, row))
+    console = Console(highlight=False)
+    # As wide as it is: a narrow terminal breaks lines by itself, rich would cut cells off.
+    unbounded = console.options.update(width=WIDEST)
+    console.width = max(console.width, console.measure(grid, options=unbounded).maximum)
+    console.print(grid)
 
 
 def fail(message: str, detail: str = "") -> None:

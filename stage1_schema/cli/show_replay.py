@@ -22,9 +22,14 @@ def report(done: Report) -> None:
     """Print what a replay did: few words where there was nothing to do."""
     rows = done.touched()
     if rows:
+        shown = [
+            column
+            for column in _COLUMNS
+            if column in _COLUMNS[:2] or any(getattr(counts, column) for _, counts in rows)
+        ]
         console.table(
-            ("table", *_COLUMNS),
-            [(name, *(getattr(counts, column) for column in _COLUMNS)) for name, counts in rows],
+            ("table", *shown),
+            [(name, *(getattr(counts, column) for column in shown)) for name, counts in rows],
         )
         click.echo()
     for entry in done.entries[:_NAMED]:
