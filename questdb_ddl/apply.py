@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,10 +26,6 @@ if TYPE_CHECKING:
     from questdb_ddl.client import Client
     from questdb_ddl.diff import Difference
     from questdb_ddl.spec import LiveTable, Table
-
-
-_VERIFY_SECONDS = 2.0
-"""How long a table may take to read back as it was changed."""
 
 
 def plan_for(client: Client, tables: Iterable[Table], *, drop_extra_columns: bool = False) -> Plan:
@@ -101,21 +96,14 @@ def _check(
 
 def _verify(client: Client, plan: Plan) -> None:
     touched = {step.table for step in plan.steps}
-    tables = [table for table in plan.tables if table.name in touched]
-    deadline = time.monotonic() + _VERIFY_SECONDS
+    if not touched:
+        return
+    live = live_tables(client, touched)
     left = set(plan.left)
-    while tables:
-        live = live_tables(client, [table.name for table in tables])
-        try:
-            for table in tables:
-                _raise_for(table, live.get(table.name.lower()), ignore=left)
-        except VerificationFailed:
-            # What a server tells of its tables can be late, just after a start above all.
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
+    for table in plan.tables:
+        if table.name in touched:
+            found = live.get(table.name.lower())
+            _raise_for(table, found, ignore=left)
 
 
 def _raise_for(table: Table, live: LiveTable | None, ignore: Collection[Difference] = ()) -> None:

@@ -5,8 +5,7 @@ import itertools
 import pytest
 import urllib3
 
-from questdb_ddl import Client, TableSuspended, live_tables
-from questdb_ddl.rebuild_plan import HTTP_NOTICES_RENAMES
+from questdb_ddl import Client, QueryError, TableSuspended, live_tables
 from questdb_ddl.render import drop_table
 from stage1_schema.servers.binaries import questdb_jar
 from stage1_schema.servers.questdb import LocalQuestDB
@@ -121,10 +120,12 @@ def tcp_server(tmp_path_factory, questdb_version):
 @pytest.fixture(scope="session")
 def lacks(client):
     """Skip a test, with the reason, where the server does not know what it needs."""
-    since = {"TTL": (8, 2, 2), "HTTP writers that notice renames": HTTP_NOTICES_RENAMES}
+    probes = {"TTL": "select ttlValue from tables() limit 1"}
 
     def lacks(feature):
-        if client.version_numbers() < since[feature]:
+        try:
+            client.query(probes[feature])
+        except QueryError:
             pytest.skip(f"QuestDB {client.server_version()} has no {feature}")
 
     return lacks

@@ -52,6 +52,11 @@ class SpoolConnection(psycopg.Connection[Any]):
         with super().transaction(*arguments, **named) as transaction:
             yield transaction
 
+    def rollback(self) -> None:
+        """Roll back, as psycopg does when an error or Ctrl-C leaves its block."""
+        self._wait()
+        super().rollback()
+
     def close(self) -> None:
         """Close the connection; what is under way is waited for."""
         if self._worker is not None:
