@@ -127,6 +127,7 @@ def phase(phases, name, work):
     began = time.time()
     work()
     phases.append((name, began, time.time()))
+    print(f"{name}: {time.time() - began:.0f} s", flush=True)
 
 
 def measure(settings, parameters, runs, first, last):

@@ -135,7 +135,12 @@ class _Batches:
         return None if row is None else tuple(row)
 
     def _change(self, last: tuple[str, ...] | None, upto: tuple[str, ...]) -> None:
-        page = f"{self._after(last)} AND ({self._key}) <= ({_literals(upto)})"
+        # No planner estimates a comparison of rows: the bounds of the first column keep it from
+        # reading the whole table for every batch.
+        first = quoted(self._operation.key[0])
+        page = f"({self._key}) <= ({_literals(upto)}) AND {first} <= {_literals(upto[:1])}"
+        if last is not None:
+            page += f" AND {self._after(last)} AND {first} >= {_literals(last[:1])}"
         done = self._connection.execute(Verbatim(self._statement.replace(PAGE, page)))
         self._changed += max(done.rowcount, 0)
 

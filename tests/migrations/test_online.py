@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 from alembic import command
+from sqlalchemy import Engine, event
 
 from stage1_schema.ops import migrate
 from tests.plugins.databases import ROLES, client
@@ -68,6 +69,39 @@ def test_unique_name_takes_up_an_index_that_stands(empty, owner):
     to(empty, "0004")
     query = "SELECT contype::text FROM pg_constraint WHERE conname = %s"
     assert owner.execute(query, [RUN_NAME]).fetchone() == {"contype": "u"}
+
+
+def test_batches_by_two_columns_are_small_to_the_planner_too(empty, owner):
+    """Else it reads the whole table for each of them, once the table is large."""
+    to(empty, "0008")
+    owner.execute(clients.c_dataset(rows.C_DATASET))
+    owner.execute(
+        "INSERT INTO walkforward_runs (run_id, dataset_id)"
+        " SELECT md5(n::text)::uuid, dataset_id FROM datasets, generate_series(1, 5000) n"
+    )
+    owner.execute(
+        "INSERT INTO walkforward_folds (run_id, fold_number, metrics)"
+        ' SELECT run_id, f, \'{"best_iteration": 1, "best_score": 2}\''
+        "   FROM walkforward_runs, generate_series(0, 4) f"
+    )
+    owner.execute("ANALYZE")
+    batches = []
+
+    def noted(*arguments):
+        if arguments[2].startswith("UPDATE walkforward_folds"):
+            batches.append(arguments[2])
+
+    event.listen(Engine, "before_cursor_execute", noted)
+    try:
+        to(empty, "0009")
+    finally:
+        event.remove(Engine, "before_cursor_execute", noted)
+    assert len(batches) > 5
+    middle = batches[len(batches) // 2]
+    owner.execute("UPDATE walkforward_folds SET best_score = NULL")
+    (plan,) = owner.execute(f"EXPLAIN (FORMAT JSON) {middle}").fetchone()["QUERY PLAN"]
+    (scan,) = plan["Plan"]["Plans"]
+    assert scan["Plan Rows"] < 1000
 
 
 def test_fill_goes_on_where_it_stopped(empty, owner):
