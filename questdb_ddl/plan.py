@@ -223,7 +223,7 @@ def _symbol_statements(live: LiveTable, column: Column, kind: DifferenceKind) ->
     if kind is DifferenceKind.SYMBOL_CAPACITY and declared.capacity is not None:
         yield render.symbol_capacity(live.name, column.name, declared.capacity)
     elif kind is DifferenceKind.SYMBOL_CACHE:
-        yield render.symbol_cache(live.name, column.name, cache=declared.cache)
+        yield from render.symbol_cache(live.name, column.name, cache=declared.cache)
     elif kind is DifferenceKind.SYMBOL_INDEX:
         if found.type.index:
             yield render.drop_index(live.name, column.name)

@@ -56,9 +56,15 @@ def symbol_capacity(table: str, column: str, capacity: int) -> str:
     return f"{_alter(table)} ALTER COLUMN {_bare(column)} SYMBOL CAPACITY {capacity}"
 
 
-def symbol_cache(table: str, column: str, *, cache: bool) -> str:
-    """Return the change of whether a symbol's dictionary is kept on the heap."""
-    return f"{_alter(table)} ALTER COLUMN {_bare(column)} {'CACHE' if cache else 'NOCACHE'}"
+def symbol_cache(table: str, column: str, *, cache: bool) -> tuple[str, str]:
+    """Return the change of whether a symbol's dictionary is kept on the heap.
+
+    Two statements, the opposite first: QuestDB keeps the flag with the symbol and in the table's
+    metadata, looks at the former and, killed between the two, would never mend the latter.
+    """
+    alter = f"{_alter(table)} ALTER COLUMN {_bare(column)}"
+    words = ("NOCACHE", "CACHE") if cache else ("CACHE", "NOCACHE")
+    return f"{alter} {words[0]}", f"{alter} {words[1]}"
 
 
 def add_index(table: str, column: str, capacity: int | None = None) -> str:

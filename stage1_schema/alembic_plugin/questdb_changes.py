@@ -144,7 +144,7 @@ def _column_statements(operation: AlterQuestDBColumnOp) -> Iterator[str]:
     if new.capacity and (new.capacity > (old.capacity or 0)):
         yield render.symbol_capacity(name, column, new.capacity)
     if new.cache != old.cache:
-        yield render.symbol_cache(name, column, cache=new.cache)
+        yield from render.symbol_cache(name, column, cache=new.cache)
     if new.index != old.index:
         yield (
             render.add_index(name, column, new.index_capacity)

@@ -106,6 +106,7 @@ def with_columns(**new):
             {"columns": with_columns(tag=Symbol(256, cache=False, index=True))},
             [
                 ('ALTER TABLE "t" ALTER COLUMN tag SYMBOL CAPACITY 512', ()),
+                ('ALTER TABLE "t" ALTER COLUMN tag NOCACHE', ()),
                 ('ALTER TABLE "t" ALTER COLUMN tag CACHE', ()),
                 ('ALTER TABLE "t" ALTER COLUMN tag DROP INDEX', ()),
             ],
