@@ -14,6 +14,7 @@ from stage1_schema.cli import console
 from stage1_schema.errors import Stage1Error
 
 COMMANDS = (
+    "backup",
     "check",
     "down",
     "duplicates",
@@ -22,10 +23,12 @@ COMMANDS = (
     "release",
     "replay",
     "reset",
+    "restore",
     "schedule",
     "status",
     "up",
     "upgrade",
+    "validate",
 )
 GROUPS = ("dataset", "questdb", "retention", "roles")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stage1_schema.cli import COMMANDS, GROUPS
+from stage1_schema.cli import Stage1, pass_context
 from stage1_schema.ops import schedule
 
 
@@ -24,7 +24,9 @@ from stage1_schema.ops import schedule
 @click.option("--install", is_flag=True, help="Install it for the user who runs this.")
 @click.option("--remove", is_flag=True, help="Remove what --install installed.")
 @click.option("--dry-run", is_flag=True, help="With --install or --remove: only say what it does.")
+@pass_context
 def command(
+    context: Stage1,
     *,
     systemd: bool,
     cron: bool,
@@ -43,10 +45,12 @@ def command(
     """
     if (systemd and cron) or (install and remove):
         raise click.UsageError("These options exclude each other.")
-    jobs = schedule.jobs((*COMMANDS, *GROUPS), spool=spool, pull=pull)
     kind = schedule.Systemd() if systemd else schedule.Cron()
+    jobs = []
+    if not remove:
+        jobs = schedule.jobs(context.settings.postgres.database, spool=spool, pull=pull)
     if install or remove:
-        for line in kind.change([] if remove else jobs, dry_run=dry_run):
+        for line in kind.change(jobs, dry_run=dry_run):
             click.echo(line)
     else:
         click.echo(kind.text(jobs))

@@ -37,13 +37,14 @@ class Job:
     minute: int
 
 
-def jobs(commands: Sequence[str], *, spool: Path, pull: str | None = None) -> list[Job]:
-    """Return the jobs of those of our commands that there are.
+def jobs(database: str, *, spool: Path, pull: str | None = None) -> list[Job]:
+    """Return the nightly jobs, in the order that they run in.
 
+    `database` is the name that retention wants as its confirmation: what goes is archived first.
     `pull` is `host:path` for rsync; raises Stage1Error when it is something else.
     """
     stage1 = shlex.quote(str(Path(sys.executable).with_name("stage1")))
-    file = spool if spool.is_absolute() else Path.cwd() / spool
+    file = Path.cwd() / spool
     replay = f"{stage1} replay {shlex.quote(str(file))}"
     if pull is not None:
         if not _PULL.fullmatch(pull) or pull.startswith("-"):
@@ -52,14 +53,14 @@ def jobs(commands: Sequence[str], *, spool: Path, pull: str | None = None) -> li
             )
         # A file that could not be fetched today is still worth a replay: quarantine may clear.
         fetch = f"rsync --times --timeout=300 -- {shlex.quote(pull)} {shlex.quote(str(file))}"
-        replay = f"{fetch}; {replay}"
-    known = [
+        replay = f"{fetch}; fetched=$?; {replay} && exit $fetched"
+    retention = f"{stage1} retention apply --confirm {shlex.quote(database)}"
+    return [
         Job("replay", "replay the desktop's spool file", replay, 2, 15),
         Job("validate", "validate both stores", f"{stage1} validate", 2, 45),
-        Job("retention", "drop what is past its retention", f"{stage1} retention", 3, 15),
-        Job("backup", "back both stores up", f"{stage1} backup", 3, 45),
+        Job("backup", "back both stores up", f"{stage1} backup", 3, 15),
+        Job("retention", "archive and drop what is past its retention", retention, 4, 15),
     ]
-    return [job for job in known if job.name in commands]
 
 
 class Cron:
@@ -118,10 +119,13 @@ class Systemd:
             path for path, text in units.items() if not path.exists() or path.read_text() != text
         ]
         said = [f"remove {path}" for path in gone] + [f"write {path}" for path in changed]
-        if not said:
-            return ["The timers stay as they are."]
-        if dry_run:
-            return said
+        if dry_run or not (units or gone):
+            return said or ["The timers stay as they are."]
+        if shutil.which("systemctl") is None:
+            raise Stage1Error(
+                "There is no program systemctl here; nothing was changed.",
+                next_step="use --cron, or install systemd.",
+            )
         for path in gone:
             if path.suffix == ".timer":
                 self._systemctl("disable", "--now", path.name)
@@ -131,8 +135,10 @@ class Systemd:
             path.write_text(units[path])
         self._systemctl("daemon-reload")
         for path in units:
-            if path.suffix == ".timer":
+            if path.suffix == ".timer":  # also where it was written by a run that failed here
                 self._systemctl("enable", "--now", path.name)
+        if not said:
+            return ["The timers stay as they are."]
         return [*said, "Timers run when nobody is logged in after: loginctl enable-linger"]
 
     def _directory(self) -> Path:
@@ -156,9 +162,7 @@ class Systemd:
         return units
 
     def _systemctl(self, *words: str) -> None:
-        if shutil.which("systemctl") is None:
-            return  # the units stand; whoever runs systemd here enables them
-        _run(["systemctl", "--user", *words], check=False)
+        _run(["systemctl", "--user", *words])
 
 
 def _systemd_quoted(line: str) -> str:

