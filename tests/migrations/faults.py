@@ -4,7 +4,8 @@ Each line on stdin is a JSON object: `environment`, `arguments` (of -x), and the
 `number`, `action` (kill or pause). A fork does it, which saves a start of Python for each. It
 counts what is sent: to PostgreSQL every statement of every SQLAlchemy connection and every commit,
 to QuestDB every change. Before that number of that store it kills itself, or tells so and waits
-for a line on stdin. The answer is a line too: `code`, `told` and, of a run to its end, `counts`.
+for a line on stdin. The answer is a line too: `code`, `told` and, of a run to its end, `counts`
+and the `order` of the stores.
 What is sent after a statement is the next one, so "before each" is every boundary. Nothing here
 names a revision.
 """
@@ -31,9 +32,11 @@ class Boundaries:
         self.fatal = (store, number)
         self.action = action
         self.counts = {"postgres": 0, "questdb": 0}
+        self.order = []
 
     def reached(self, store):
         self.counts[store] += 1
+        self.order.append(store)
         if (store, self.counts[store]) != self.fatal:
             return
         if self.action == "kill":
@@ -73,7 +76,7 @@ def run(request, told):
     except Exception as error:  # noqa: BLE001 - whatever it is, the test tells it
         print(f"{type(error).__name__}: {error}", flush=True)
         os._exit(1)
-    print(json.dumps(boundaries.counts), flush=True)
+    print(json.dumps([boundaries.counts, boundaries.order]), flush=True)
     os._exit(0)
 
 
@@ -84,8 +87,8 @@ def main():
             told.seek(0)
             text = told.read()
         code = os.waitstatus_to_exitcode(status)
-        counts = json.loads(text.splitlines()[-1]) if code == 0 else None
-        answer(code=code, told=text, counts=counts)
+        counts, order = json.loads(text.splitlines()[-1]) if code == 0 else (None, None)
+        answer(code=code, told=text, counts=counts, order=order)
 
 
 if __name__ == "__main__":

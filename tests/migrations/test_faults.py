@@ -27,6 +27,13 @@ FAULTS = Path(__file__).with_name("faults.py")
 SKIP = ("questdb=skip",)
 PARTS = 6
 """All boundaries are tried; in parts, so that they can run beside each other."""
+ROWS = (
+    clients.c_dataset(rows.C_DATASET),
+    clients.c_run(rows.RUN_ROW),
+    clients.c_fold(rows.FOLD_ROW),
+    clients.simulation(rows.SIMULATION_ROW),
+    clients.trade(rows.TRADE_ROW),
+)
 TABLES = (
     "datasets",
     "walkforward_runs",
@@ -69,9 +76,13 @@ class Upgrades:
 
     def whole(self, settings, arguments=SKIP):
         """Upgrade undisturbed and return how many boundaries there were in each store."""
+        return self.finished(settings, arguments)["counts"]
+
+    def finished(self, settings, arguments=SKIP):
+        """Upgrade undisturbed and return the answer."""
         done = self.run(settings, arguments=arguments)
         assert done["code"] == 0, done["told"]
-        return done["counts"]
+        return done
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +97,7 @@ def filled(server_with_roles):
     with created(server_with_roles) as settings:
         command.upgrade(migrate.config(settings, SKIP), "0001")
         with client(settings, ROLES.owner) as connection:
-            for statement in (
-                clients.c_dataset(rows.C_DATASET),
-                clients.c_run(rows.RUN_ROW),
-                clients.c_fold(rows.FOLD_ROW),
-                clients.simulation(rows.SIMULATION_ROW),
-                clients.trade(rows.TRADE_ROW),
-            ):
+            for statement in ROWS:
                 connection.execute(statement)
         yield settings.postgres.database
 
@@ -132,13 +137,44 @@ def test_killed_at_any_statement_of_postgres(server_with_roles, filled, at_head,
 
 
 @pytest.mark.slow
+def test_killed_at_any_statement_of_the_first_revision(
+    server_with_roles, filled, at_head, upgrades
+):
+    with created(server_with_roles, filled) as settings:
+        later = upgrades.whole(settings)["postgres"]
+    with created(server_with_roles) as settings:
+        first = upgrades.whole(settings)["postgres"] - later
+    assert first > 20
+    for point in range(1, first + 1):
+        with created(server_with_roles) as settings:
+            done = upgrades.run(settings, "postgres", point, "kill")
+            assert done["code"] == -signal.SIGKILL, (point, done["told"])
+            upgrades.whole(settings)
+            assert catalogue(settings) == at_head, point
+
+
+AFTER = 4
+"""Statements of PostgreSQL after one of QuestDB: the history, the stamp and the commit."""
+
+
+def around_questdb(order):
+    """Return every boundary of QuestDB, and those of PostgreSQL that follow one."""
+    counts, since = {"postgres": 0, "questdb": 0}, AFTER
+    for store in order:
+        counts[store] += 1
+        since = 0 if store == "questdb" else since + 1
+        if since <= AFTER:
+            yield store, counts[store]
+
+
+@pytest.mark.slow
 def test_killed_at_any_statement_of_questdb(both, questdb, at_head, upgrades):
-    total = upgrades.whole(both, ())["questdb"]
-    assert total >= len(SHARED_TABLES)
-    for point in range(1, total + 1):
+    points = list(around_questdb(upgrades.finished(both, ())["order"]))
+    assert len(points) >= len(SHARED_TABLES) + AFTER
+    for store, point in points:
         command.downgrade(migrate.config(both), "base")
         assert live_tables(questdb) == {}
-        done = upgrades.run(both, "questdb", point, "kill", arguments=())
+        done = upgrades.run(both, store, point, "kill", arguments=())
         assert done["code"] == -signal.SIGKILL, done["told"]
         upgrades.whole(both, ())
         live = live_tables(questdb)
@@ -196,18 +232,25 @@ def own_stores(tmp_path_factory):
 def test_server_restarted_in_the_middle(own_stores, upgrades, store, share):
     postgres, questdb, settings = own_stores
     totals = upgrades.whole(settings, ())
-    command.downgrade(migrate.config(settings), "base")
-    upgrades.begin(settings, store, round(totals[store] * share), "pause", arguments=())
+    command.downgrade(migrate.config(settings), "0001")
+    with client_of(settings) as connection:
+        for statement in ROWS:
+            connection.execute(statement)
+    upgrades.begin(settings, store, max(1, round(totals[store] * share)), "pause", arguments=())
     assert upgrades.answer() == {"paused": True}
     server = {"postgres": postgres, "questdb": questdb}[store]
     server.stop()
     server.start()
     upgrades.say("go on")
-    upgrades.answer()
+    done = upgrades.answer()
+    assert done["code"] in (0, 1), done["told"]
+    assert "Traceback" not in done["told"]
     upgrades.whole(settings, ())
     with client_of(settings) as connection:
         at = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        counts = [connection.execute(f"SELECT count(*) FROM {t}").fetchone() for t in TABLES]
     assert at == (migrate.head(),)
+    assert counts == [(1,)] * len(TABLES)
     from questdb_ddl import Client
 
     with Client(questdb.url) as connected:
