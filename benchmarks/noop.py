@@ -58,7 +58,7 @@ def timed(command, directory, environment):
 
 
 def main():
-    """Print both medians and their ratio; exit 1 above the target."""
+    """Print the medians of both times and their ratios; exit 1 where one is above the target."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 21
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -100,11 +100,13 @@ def main():
             for each in (plain, ours):
                 timed(*each, environment)
             pairs = [(timed(*plain, environment), timed(*ours, environment)) for _ in range(rounds)]
+    worst = 0.0
     for number, what in enumerate(("wall clock", "processor")):
         base, mine = (statistics.median(each[side][number] for each in pairs) for side in (0, 1))
         ratio = mine / base
         print(f"{what}: plain {base:.0f} ms, stage1 {mine:.0f} ms, ratio {ratio:.2f}")
-    return ratio > TARGET
+        worst = max(worst, ratio)
+    return worst > TARGET
 
 
 if __name__ == "__main__":

@@ -24,12 +24,23 @@ _OF_EXTENSION = "EXISTS (SELECT FROM pg_depend e WHERE e.objid = {oid} AND e.dep
 
 VIEWS = f"""
 SELECT c.oid::regclass::text AS name, c.relname::text AS stem,
-       c.relkind::text || ' ' || (SELECT string_agg(format('%I %s', a.attname,
+       concat_ws(E'\\n', c.relkind::text || ' ' || (SELECT string_agg(format('%I %s', a.attname,
                                    format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
-          FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0) AS signature,
-       concat_ws(E'\\n', c.reloptions::text, pg_get_viewdef(c.oid)) AS definition,
+          FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0), o.more) AS signature,
+       concat_ws(E'\\n', c.reloptions::text, pg_get_viewdef(c.oid), o.more) AS definition,
        obj_description(c.oid, 'pg_class') AS comment
-  FROM pg_class c WHERE c.relnamespace = {_NAMESPACE} AND c.relkind IN ('v', 'm')
+  FROM pg_class c CROSS JOIN LATERAL (SELECT string_agg(s.said, E'\\n' ORDER BY s.said) FROM (
+       SELECT format('default of %I: %s', a.attname, pg_get_expr(d.adbin, d.adrelid))
+         FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+        WHERE d.adrelid = c.oid
+        UNION ALL
+       SELECT format('comment on %I: %s', a.attname, col_description(c.oid, a.attnum))
+         FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND col_description(c.oid, a.attnum) IS NOT NULL
+        UNION ALL
+       SELECT pg_get_ruledef(w.oid) FROM pg_rewrite w
+        WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN') s (said)) o (more)
+ WHERE c.relnamespace = {_NAMESPACE} AND c.relkind IN ('v', 'm')
    AND NOT {_OF_EXTENSION.format(oid="c.oid")}"""
 
 FUNCTIONS = f"""
@@ -88,35 +99,72 @@ SELECT c.oid::regclass || '.' || row_number() OVER (PARTITION BY c.oid ORDER BY 
 
 TABLES = f"""
 SELECT c.oid::regclass::text AS name, c.relname::text AS stem, '' AS signature,
-       concat_ws(' ', c.relkind, c.relpersistence, c.relrowsecurity, c.reloptions) AS definition,
+       concat_ws(E'\\n', CASE c.relkind WHEN 'p' THEN 'partitioned' ELSE 'plain' END,
+                 CASE c.relpersistence WHEN 'u' THEN 'unlogged' ELSE 'logged' END,
+                 'row security ' || CASE WHEN c.relrowsecurity THEN 'on' ELSE 'off' END,
+                 'for the owner ' || CASE WHEN c.relforcerowsecurity THEN 'too' ELSE 'not' END,
+                 'options ' || coalesce(array_to_string(c.reloptions, ', '), '')) AS definition,
        obj_description(c.oid, 'pg_class') AS comment
-  FROM pg_class c WHERE c.relnamespace = {_NAMESPACE} AND c.relkind IN ('r', 'p')"""
+  FROM pg_class c WHERE c.relnamespace = {_NAMESPACE} AND c.relkind IN ('r', 'p')
+   AND NOT {_OF_EXTENSION.format(oid="c.oid")}"""
 
-# The owner's own rights are left out, so that it does not matter who owns.
+SEQUENCES = f"""
+SELECT c.oid::regclass::text AS name, c.relname::text AS stem, '' AS signature,
+       concat_ws(' ', s.seqtypid::regtype, s.seqstart, s.seqincrement, s.seqmin, s.seqmax,
+                 s.seqcache, s.seqcycle) AS definition,
+       obj_description(c.oid, 'pg_class') AS comment
+  FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
+ WHERE c.relnamespace = {_NAMESPACE}"""
+
+# Nothing declares a rule or a policy of a table.
+RULES = f"""
+SELECT 'rule ' || c.oid::regclass || '.' || quote_ident(w.rulename) AS name,
+       c.relname::text AS stem, '' AS signature, pg_get_ruledef(w.oid) AS definition,
+       obj_description(w.oid, 'pg_rewrite') AS comment
+  FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class
+ WHERE c.relnamespace = {_NAMESPACE} AND c.relkind IN ('r', 'p')
+ UNION ALL
+SELECT 'policy ' || c.oid::regclass || '.' || quote_ident(p.polname), c.relname::text, '',
+       concat_ws(' ', p.polpermissive, p.polcmd, p.polroles, pg_get_expr(p.polqual, c.oid),
+                 pg_get_expr(p.polwithcheck, c.oid)), obj_description(p.oid, 'pg_policy')
+  FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+ WHERE c.relnamespace = {_NAMESPACE}"""
+
+# The owner's own rights are left out, so that it does not matter who owns. What everybody may do
+# in the schema counts only where this role may not grant it.
 GRANTS = f"""
 WITH granted AS (
     SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass AS target,
-           c.relowner AS owner, a.*
+           c.relowner AS owner, a.grantee, a.privilege_type AS said, a.is_grantable
       FROM pg_class c, aclexplode(coalesce(c.relacl,
            acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) a
      WHERE c.relnamespace = {_NAMESPACE} AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
     UNION ALL
-    SELECT 'FUNCTION ' || p.oid::regprocedure, p.proowner, a.*
+    SELECT 'TABLE ' || c.oid::regclass, c.relowner, a.grantee,
+           format('%s (%I)', a.privilege_type, t.attname), a.is_grantable
+      FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
+     WHERE c.relnamespace = {_NAMESPACE} AND NOT t.attisdropped
+    UNION ALL
+    SELECT 'FUNCTION ' || p.oid::regprocedure, p.proowner,
+           a.grantee, a.privilege_type, a.is_grantable
       FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
      WHERE p.pronamespace = {_NAMESPACE} AND p.prokind <> 'a'
     UNION ALL
-    SELECT 'SCHEMA ' || n.nspname, n.nspowner, a.* FROM pg_namespace n, aclexplode(n.nspacl) a
-     WHERE n.oid = {_NAMESPACE} AND a.grantee <> 0
+    SELECT 'SCHEMA ' || n.nspname, n.nspowner, a.grantee, a.privilege_type, a.is_grantable
+      FROM pg_namespace n, aclexplode(n.nspacl) a
+     WHERE n.oid = {_NAMESPACE} AND (a.grantee <> 0 OR NOT pg_has_role(n.nspowner, 'USAGE'))
     UNION ALL
     SELECT 'later ' || CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
                             WHEN 'f' THEN 'FUNCTIONS' ELSE d.defaclobjtype::text END,
-           d.defaclrole, a.*
+           d.defaclrole, a.grantee, a.privilege_type, a.is_grantable
       FROM pg_default_acl d, aclexplode(d.defaclacl) a
      WHERE d.defaclnamespace = {_NAMESPACE}
        AND d.defaclrole = to_regrole(quote_ident(current_user)))
-SELECT g.privilege_type || ' on ' || g.target || ' to ' || r.role AS name, g.target AS stem,
-       g.privilege_type AS signature, r.role AS definition, NULL::text AS comment
+SELECT p.said || ' on ' || g.target || ' to ' || r.role AS name, g.target AS stem,
+       p.said AS signature, r.role AS definition, NULL::text AS comment
   FROM granted g
+ CROSS JOIN LATERAL (SELECT g.said UNION ALL
+                     SELECT 'GRANT OPTION FOR ' || g.said WHERE g.is_grantable) p (said)
  CROSS JOIN LATERAL (SELECT CASE WHEN g.grantee = 0 THEN 'PUBLIC'
                                  WHEN pg_get_userbyid(g.grantee) = {_APP} THEN 'app'
                                  WHEN pg_get_userbyid(g.grantee) = {_READONLY} THEN 'readonly'
@@ -125,17 +173,20 @@ SELECT g.privilege_type || ' on ' || g.target || ' to ' || r.role AS name, g.tar
 
 QUERIES = {
     "tables": TABLES,
+    "sequences": SEQUENCES,
     "columns": COLUMNS,
     "generated": GENERATED,
     "constraints": CONSTRAINTS,
     "indexes": INDEXES,
+    "rules": RULES,
     "functions": FUNCTIONS,
     "views": VIEWS,
     "triggers": TRIGGERS,
     "grants": GRANTS,
 }
 
-# Views, functions and triggers that use one of ours, in whatever schema they stand.
+# Views, functions and triggers that use one of ours, in whatever schema they stand; and the parts
+# of tables that use a function.
 _EDGES = """
 WITH outside AS (
     SELECT oid FROM pg_namespace
@@ -159,6 +210,23 @@ WITH outside AS (
     UNION ALL
     SELECT 'pg_proc'::regclass, p.oid, 'functions', p.oid::regprocedure::text
       FROM pg_proc p WHERE p.pronamespace NOT IN (SELECT oid FROM outside)
+), parts AS (
+    SELECT 'pg_constraint'::regclass AS classid, k.oid AS objid, 0 AS part,
+           'constraints' AS kind, r.name || '.' || k.conname AS name
+      FROM pg_constraint k JOIN relations r ON r.oid = k.conrelid
+    UNION ALL
+    SELECT 'pg_class'::regclass, i.indexrelid, 0, 'indexes', i.indexrelid::regclass::text
+      FROM pg_index i JOIN relations r ON r.oid = i.indrelid
+    UNION ALL
+    SELECT o.classid, o.objid, o.part, 'columns', r.name || '.' || quote_ident(a.attname)
+      FROM pg_attrdef d JOIN relations r ON r.oid = d.adrelid
+      JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+     CROSS JOIN LATERAL (  -- up to PostgreSQL 14 a generated column depends itself
+           VALUES ('pg_attrdef'::regclass, d.oid, 0), ('pg_class', r.oid, d.adnum)
+           ) o (classid, objid, part)
+    UNION ALL
+    SELECT 'pg_policy'::regclass, p.oid, 0, 'policies', r.name || '.' || quote_ident(p.polname)
+      FROM pg_policy p JOIN relations r ON r.oid = p.polrelid
 )
 SELECT DISTINCT a.kind, a.name, b.kind AS used_kind, b.name AS used,
        coalesce(c.attname::text, '') AS used_column
@@ -167,7 +235,12 @@ SELECT DISTINCT a.kind, a.name, b.kind AS used_kind, b.name AS used,
   JOIN nodes b ON b.classid = d.refclassid AND b.objid = d.refobjid
   LEFT JOIN pg_attribute c ON d.refclassid = 'pg_class'::regclass AND c.attrelid = d.refobjid
                           AND c.attnum = d.refobjsubid AND d.refobjsubid > 0
- WHERE (a.kind, a.name) <> (b.kind, b.name) AND a.kind <> 'tables'"""
+ WHERE (a.kind, a.name) <> (b.kind, b.name) AND a.kind <> 'tables'
+ UNION
+SELECT a.kind, a.name, b.kind, b.name, ''
+  FROM pg_depend d
+  JOIN parts a ON a.classid = d.classid AND a.objid = d.objid AND a.part = d.objsubid
+  JOIN nodes b ON b.classid = d.refclassid AND b.objid = d.refobjid AND b.kind = 'functions'"""
 
 
 @dataclass(frozen=True)
@@ -188,7 +261,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Edge:
-    """The view, function or trigger `user` uses `used`; `column` where it is one column of it."""
+    """The view, function, trigger or part of a table `user` uses `used`, or a `column` of it."""
 
     user: tuple[str, str]
     used: tuple[str, str]
@@ -214,6 +287,6 @@ def read(connection: Connection) -> Catalogue:
 
 
 def edges(connection: Connection) -> tuple[Edge, ...]:
-    """Return which view, function or trigger uses which relation, column or function."""
+    """Return what uses which relation, column or function."""
     rows = connection.execute(text(_EDGES)).all()
     return tuple(Edge((row[0], row[1]), (row[2], row[3]), row[4]) for row in rows)

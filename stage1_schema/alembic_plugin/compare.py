@@ -11,10 +11,23 @@ from typing import TYPE_CHECKING
 
 from stage1_schema import sql
 from stage1_schema.alembic_plugin import catalogue, frozen, tables
-from stage1_schema.alembic_plugin.comparison import Comparison, of_alembic, of_items
+from stage1_schema.alembic_plugin.comparison import (
+    FOREIGN,
+    REFUSED,
+    WORDS,
+    Comparison,
+    of_alembic,
+    of_items,
+)
 from stage1_schema.alembic_plugin.declared import CannotCompareError, build
 from stage1_schema.alembic_plugin.grants import compare_grants, rights_of
-from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp, KeepGrantsOp, RunSqlFileOp
+from stage1_schema.alembic_plugin.sql_ops import (
+    DropSqlObjectOp,
+    GrantOp,
+    KeepGrantsOp,
+    RunSqlFileOp,
+)
+from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,21 +92,23 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
 
     Raises Stage1Error when a declaration is wrong.
     """
-    found = list(of_alembic(upgrade_ops.as_diffs()))
+    seen = of_alembic(upgrade_ops.as_diffs())
     connection, metadata = context.connection, context.metadata
     if connection is None or metadata is None or isinstance(metadata, list | tuple):
-        return tuple(found)
+        return tuple(seen.values())
     try:
         declared = build(connection, metadata, sql.objects())  # type: ignore[arg-type]
     except CannotCompareError as error:
         what = "views, functions, triggers, CHECKs, index predicates and grants"
-        return (*found, Comparison(what, skipped=str(error)))
+        return (*seen.values(), Comparison(what, skipped=str(error)))
     live = catalogue.read(connection)
     plan = _Plan(declared, live, catalogue.edges(connection), Files(context))
-    found += tables.compare(context, upgrade_ops, declared.catalogue, live)
-    found += _objects(plan)
+    for each in tables.compare(context, upgrade_ops, declared.catalogue, live):
+        if each.difference or each.what not in seen:  # it knows better what differs
+            seen[each.what] = each
+    found = [*seen.values(), *_objects(plan)]
     _take_dependents(plan, tables.roots(upgrade_ops))
-    found += _foreign(plan)
+    found += _in_the_way(plan)
     rights, grant_ops = compare_grants(declared.catalogue, live)
     found += rights
     _arrange(plan, upgrade_ops, grant_ops)
@@ -107,7 +122,7 @@ def _objects(plan: _Plan) -> Iterator[Comparison]:
             wanted, stands = declared.get(name), live.get(name)
             result = of_items(wanted, stands)
             if wanted is None and stands is not None and not plan.files.ours(stands.stem):
-                yield Comparison(result.what, skipped="not of Stage1")
+                yield Comparison(result.what, skipped=FOREIGN[0])
                 continue
             yield result
             if result.equal:
@@ -150,26 +165,39 @@ def _take_dependents(plan: _Plan, roots: Iterable[tuple[str, str]]) -> None:
         waiting += [edge.user for edge in plan.uses if edge.used == key]
 
 
-def _foreign(plan: _Plan) -> Iterator[Comparison]:
-    """Name what other software built on something that must be dropped: it will stop the drop."""
+def _in_the_way(plan: _Plan) -> Iterator[Comparison]:
+    """Name what will stop a drop: what other software built, or a part of a table."""
     for edge in plan.uses:
-        item = plan.item(edge.user)
-        if edge.used in plan.drop and (item is None or not plan.files.ours(item.stem)):
-            kind = edge.user[0].removesuffix("s")
-            yield Comparison(
-                f"{kind} {edge.user[1]}", skipped=f"not of Stage1, and uses {edge.used[1]}: drop it"
-            )
+        item, what = plan.item(edge.user), f"{WORDS[edge.user[0]]} {edge.user[1]}"
+        if edge.used not in plan.drop:
+            continue
+        if edge.user[0] not in OBJECTS:
+            way_out = "take it away in a revision before, and declare it again in one after"
+            yield Comparison(what, f"uses {edge.used[1]}, which must be dropped{REFUSED}{way_out}")
+        elif item is None or not plan.files.ours(item.stem):
+            yield Comparison(what, skipped=f"not of Stage1, and uses {edge.used[1]}: drop it")
 
 
-def _arrange(plan: _Plan, upgrade_ops: UpgradeOps, grant_ops: list[MigrateOperation]) -> None:
+def refuse(found: Iterable[Comparison]) -> None:
+    """Raise Stage1Error where PostgreSQL would refuse the new revision."""
+    for each in found:
+        what, refused, way_out = (each.difference or "").partition(REFUSED)
+        if refused and not each.what.startswith("QuestDB"):
+            raise Stage1Error(f"No revision can do this: {each.what} {what}.", next_step=way_out)
+
+
+def _arrange(plan: _Plan, upgrade_ops: UpgradeOps, grant_ops: list[GrantOp]) -> None:
     tables.keep_names(upgrade_ops)
     first, after = _creations(plan)
     names = _made_again(plan)
-    before: list[MigrateOperation] = [KeepGrantsOp(names, restore=False)] if names else []
+    # A right on a column is taken back while the column is there.
+    before: list[MigrateOperation] = [each for each in grant_ops if each.revoked]
+    before += [KeepGrantsOp(names, restore=False)] if names else []
     before += rights_of(plan.live, _gone(plan, upgrade_ops))
     before += _drops(plan)
     last: list[MigrateOperation] = [KeepGrantsOp(names, restore=True)] if names else []
-    upgrade_ops.ops[:] = [*before, *first, *upgrade_ops.ops, *after, *last, *grant_ops]
+    last += [each for each in grant_ops if not each.revoked]
+    upgrade_ops.ops[:] = [*before, *first, *upgrade_ops.ops, *after, *last]
 
 
 def _made_again(plan: _Plan) -> tuple[str, ...]:

@@ -7,6 +7,10 @@ from itertools import takewhile, zip_longest
 from operator import eq
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Constraint
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.types import TypeEngine
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
 
 WORDS = {
     "tables": "table",
+    "columns": "column",
     "generated": "generated column",
     "constraints": "constraint",
     "indexes": "index",
@@ -21,7 +26,13 @@ WORDS = {
     "views": "view",
     "triggers": "trigger",
     "grants": "right",
+    "policies": "policy",
 }
+FOREIGN = ("not of Stage1", "not a role of Stage1")
+"""Why something is skipped that nobody wants compared."""
+REFUSED = "; refused: "
+"""Stands in a difference between what it is and why no revision can repair it."""
+_ADD, _REMOVE = "declared, not there", "there, not declared"
 _LONG = 70
 
 
@@ -38,6 +49,11 @@ class Comparison:
         """Whether it was compared and nothing differs."""
         return self.difference is None and self.skipped is None
 
+    @property
+    def left_out(self) -> bool:
+        """Whether something that is ours was not compared."""
+        return self.skipped is not None and self.skipped not in FOREIGN
+
     def __str__(self) -> str:
         if self.skipped is not None:
             return f"{self.what}: skipped: {self.skipped}"
@@ -51,9 +67,9 @@ def of_items(declared: Item | None, live: Item | None) -> Comparison:
         raise ValueError("nothing to compare")
     what = f"{WORDS[item.kind]} {item.name}"
     if declared is None:
-        return Comparison(what, "there, not declared")
+        return Comparison(what, _REMOVE)
     if live is None:
-        return Comparison(what, "declared, not there")
+        return Comparison(what, _ADD)
     if declared.definition != live.definition:
         return Comparison(what, _first_difference(declared.definition, live.definition))
     if declared.comment != live.comment:
@@ -76,11 +92,24 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
 
 
-def of_alembic(differences: Iterable[Any]) -> Iterator[Comparison]:
-    """Say Alembic's own differences, as `OpContainer.as_diffs` gives them."""
+def of_alembic(differences: Iterable[Any]) -> dict[str, Comparison]:
+    """Say Alembic's own differences, as `OpContainer.as_diffs` gives them: one for each name."""
+    found: dict[str, list[str]] = {}
+    for each in _each(differences):
+        found.setdefault(each.what, []).append(each.difference or "")
+    return {what: Comparison(what, _together(said)) for what, said in found.items()}
+
+
+def _together(said: list[str]) -> str:
+    if {_ADD, _REMOVE} <= set(said):  # Alembic drops it and makes it anew
+        return "declared and live differ"
+    return "; ".join(said)
+
+
+def _each(differences: Iterable[Any]) -> Iterator[Comparison]:
     for difference in differences:
         if isinstance(difference, list):  # the changes of one column come together
-            yield from of_alembic(difference)
+            yield from _each(difference)
         else:
             yield _one(*difference)
 
@@ -89,16 +118,23 @@ def _one(kind: str, *rest: Any) -> Comparison:  # noqa: ANN401 - Alembic's tuple
     verb, _, noun = kind.partition("_")
     if verb == "modify":
         _, table, column, _, old, new = rest
-        declared, live = (str(getattr(value, "arg", value)) for value in (new, old))
+        declared, live = map(_value, (new, old))
         return Comparison(f"column {table}.{column}", f"{noun} declared {declared}, live {live}")
-    what = f"{noun.replace('fk', 'foreign key')} {'.'.join(filter(None, map(_name, rest)))}"
+    names = ".".join(filter(None, map(_name, rest)))
+    what = f"{noun.replace('fk', 'constraint')} {names}"
     if noun == "table_comment":
         return Comparison(what.replace("_", " "), "declared and live differ")
-    return Comparison(what, "declared, not there" if verb == "add" else "there, not declared")
+    return Comparison(what, _ADD if verb == "add" else _REMOVE)
+
+
+def _value(value: Any) -> str:  # noqa: ANN401 - a type, a default, a comment, a truth
+    if isinstance(value, TypeEngine):
+        return value.compile(PGDialect())  # type: ignore[no-untyped-call]
+    return str(getattr(value, "arg", value))
 
 
 def _name(part: Any) -> str | None:  # noqa: ANN401 - Alembic's tuples hold anything
     table = getattr(getattr(part, "table", None), "name", None)
     name = getattr(part, "name", None) or (part if isinstance(part, str) else None)
-    # A column comes behind the name of its table, an index with its own.
-    return f"{table}.{name}" if table and name and not hasattr(part, "type") else name
+    # A column comes behind the name of its table; an index has a name of its own.
+    return f"{table}.{name}" if table and name and isinstance(part, Constraint) else name

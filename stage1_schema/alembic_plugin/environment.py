@@ -30,13 +30,14 @@ from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from alembic.runtime.environment import EnvironmentContext
     from alembic.runtime.migration import MigrationContext, MigrationStep
     from sqlalchemy import Connection, MetaData
     from sqlalchemy.schema import SchemaItem
 
+    from questdb_ddl import Table
     from stage1_schema.alembic_plugin.limits import Limits
     from stage1_schema.settings import Settings
 
@@ -75,9 +76,10 @@ COMPARISON: dict[str, Any] = {
 }
 
 
-def run(context: EnvironmentContext) -> None:
+def run(context: EnvironmentContext, recorded: Callable[[Connection], Collection[Table]]) -> None:
     """Run Alembic's command on the stores of the settings in force.
 
+    `recorded` returns the QuestDB tables that PostgreSQL declares beside the shared ones.
     A caller may pass in `config.attributes`: `settings`; an open SQLAlchemy `connection` (with a
     transaction of the caller's on it, nothing is committed); `under_lock`, called with the
     connection before the first step, which may raise. Raises CommandError, one line.
@@ -89,6 +91,7 @@ def run(context: EnvironmentContext) -> None:
             _offline(context, bounds, arguments)
             return
         given = context.config.attributes
+        given["questdb_recorded"] = recorded
         settings = given.get("settings") or stage1_settings.load()
         if (connection := given.get("connection")) is not None:
             with _opened(connection) as connection:
@@ -116,6 +119,7 @@ def _offline(context: EnvironmentContext, bounds: Limits, arguments: dict[str, s
             "A script cannot take a database over: -x legacy and --sql exclude each other.",
             next_step="run alembic upgrade head against the database.",
         )
+    records = context.config.attributes.get("history", True)  # a plan shows the steps alone
     context.configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},  # else `%` comes out doubled
@@ -124,6 +128,8 @@ def _offline(context: EnvironmentContext, bounds: Limits, arguments: dict[str, s
         transaction_per_migration=True,
         limits=bounds,
         questdb_sql=questdb_script(arguments.get("questdb_sql")),
+        questdb_pending=context.config.attributes.get("questdb_pending"),
+        on_version_apply=history.on_version_apply if records else (),  # type: ignore[arg-type]
     )
     roles = stage1_settings.roles()
     context.get_context().impl.static_output(
@@ -157,6 +163,7 @@ def _online(
     context.configure(
         connection=connection,
         questdb=questdb,
+        questdb_recorded=context.config.attributes["questdb_recorded"],
         legacy=arguments.get("legacy"),
         limits=bounds,
         journal=journal,
@@ -166,7 +173,7 @@ def _online(
         process_revision_directives=autogenerate.directives,
         on_version_apply=(legacy_late.on_version_apply, history.on_version_apply),  # type: ignore[arg-type]
     )
-    _tell_changed(context.get_context(), connection, nested=nested)
+    _find_changed(context.get_context(), connection, nested=nested)
     under_lock = context.config.attributes.get("under_lock")
     runner = Runner(
         context.get_context(),
@@ -184,11 +191,11 @@ def _online(
         questdb.close()
 
 
-def _tell_changed(migration: MigrationContext, connection: Connection, *, nested: bool) -> None:
-    """Warn of applied revisions whose file has changed, where drift is looked for."""
+def _find_changed(migration: MigrationContext, connection: Connection, *, nested: bool) -> None:
+    """Find applied revisions whose file has changed, where drift is looked for."""
     if migration.opts.get("revision_context") is not None:
-        for each in history.changed_revisions(connection, migration.opts["script"]):
-            log.warning("%s", each)
+        scripts = migration.opts["script"]
+        migration.opts["changed"] = history.changed_revisions(connection, scripts)
         if not nested:
             connection.rollback()
 

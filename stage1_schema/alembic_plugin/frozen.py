@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 
-def next_number(script: ScriptDirectory) -> str:
-    """Return the number of the revision after the head: 0001, 0002 and so on."""
-    return f"{int(script.get_current_head() or '0') + 1:04d}"
+def next_number(script: ScriptDirectory, after: int = 1) -> str:
+    """Return the number of the revision so many `after` the head: 0001, 0002 and so on."""
+    return f"{int(script.get_current_head() or '0') + after:04d}"
 
 
 def newest(script: ScriptDirectory) -> dict[str, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stage1_schema.alembic_plugin.comparison import Comparison, of_items
-from stage1_schema.alembic_plugin.sql_ops import GrantOp
+from stage1_schema.alembic_plugin.sql_ops import OPTION, GrantOp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,15 +18,13 @@ ROLES = ("app", "readonly", "PUBLIC")
 LATER = {"TABLE": "later TABLES", "FUNCTION": "later FUNCTIONS", "SEQUENCE": "later SEQUENCES"}
 
 
-def compare_grants(
-    declared: Catalogue, live: Catalogue
-) -> tuple[list[Comparison], list[MigrateOperation]]:
+def compare_grants(declared: Catalogue, live: Catalogue) -> tuple[list[Comparison], list[GrantOp]]:
     """Compare the rights, and return the operations that bring the declared ones.
 
     What default privileges give to a later table is neither required nor a difference.
     """
     found: list[Comparison] = []
-    operations: list[MigrateOperation] = []
+    operations: list[GrantOp] = []
     wanted, stands = declared["grants"], live["grants"]
     known, standing = set(_targets(declared)), set(_targets(live))
     by_default = set(_by_default(declared, known))
@@ -37,12 +35,15 @@ def compare_grants(
         if item.definition not in ROLES:
             found.append(Comparison(f"right {name}", skipped="not a role of Stage1"))
             continue
+        if item.stem == "SCHEMA public" and f"{item.signature} on {item.stem} to PUBLIC" in stands:
+            continue  # held through PUBLIC, and this role may not grant it
         result = of_items(wanted.get(name), stands.get(name))
         if result.equal:
             found.append(result)
             continue
         new = item.stem not in standing  # its missing is said already
-        if not new:
+        right = name.removeprefix(OPTION)
+        if not new and (right == name or (right in wanted) == (right in stands)):
             found.append(result)
         if not (new and (name in by_default or item.definition == "PUBLIC")):
             operations.append(
@@ -69,6 +70,7 @@ def _targets(catalogue: Catalogue) -> Iterator[str]:
     yield from ("SCHEMA public", *LATER.values())
     yield from (f"TABLE {name}" for kind in ("tables", "views") for name in catalogue[kind])
     yield from (f"FUNCTION {name}" for name in catalogue["functions"])
+    yield from (f"SEQUENCE {name}" for name in catalogue["sequences"])
 
 
 def _by_default(declared: Catalogue, targets: set[str]) -> Iterator[str]:

@@ -18,6 +18,8 @@ from sqlalchemy.schema import CreateTable
 from stage1_schema.alembic_plugin.verbatim import Verbatim
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from alembic.runtime.migration import MigrationContext, MigrationInfo
     from alembic.script import Script, ScriptDirectory
     from sqlalchemy import Connection
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from stage1_schema.settings import Roles
 
 TABLE = "stage1_migration_history"
+STOOD = "/* done before */ "
+"""Begins a statement for QuestDB that this run did not have to send."""
 
 _GRANT = """
 DO $$
@@ -59,6 +63,12 @@ class Journal:
         """Start the next step."""
         self.started = datetime.now(UTC)
         self.questdb.clear()
+
+    def stood(self, statements: Iterable[str]) -> None:
+        """Note statements whose work was found done: by an earlier try, or by hand."""
+        for statement in statements:
+            if statement not in self.questdb:
+                self.questdb.append(STOOD + statement)
 
 
 @dataclass(frozen=True)
@@ -95,19 +105,19 @@ class Changed:
 def on_version_apply(
     ctx: MigrationContext, step: MigrationInfo, heads: object, run_args: object
 ) -> None:
-    """Record `step`; Alembic calls it inside the step's transaction."""
+    """Record `step`; Alembic calls it inside the step's transaction, and as it writes a script."""
     del heads, run_args
     journal: Journal | None = ctx.opts.get("journal")
-    if ctx.as_sql or ctx.connection is None or journal is None:
-        return
     for revision, script in _revisions(ctx, step):
-        _write(
-            ctx.connection,
-            journal,
-            revision=revision,
-            direction=_direction(step),
-            file_sha256=script and file_hash(script, ctx.opts["script"]),
-        )
+        values = {
+            "revision": revision,
+            "direction": _direction(step),
+            "file_sha256": script and file_hash(script, ctx.opts["script"]),
+        }
+        if ctx.as_sql:
+            _script(ctx, values)
+        elif ctx.connection is not None and journal is not None:
+            _write(ctx.connection, journal, **values)
 
 
 def note(connection: Connection, direction: str, revision: str) -> None:
@@ -204,6 +214,26 @@ def _write(connection: Connection, journal: Journal, **values: Any) -> None:  # 
             application_version=version("stage1-schema"),
             questdb=list(journal.questdb),
         )
+    )
+
+
+def _script(ctx: MigrationContext, values: dict[str, Any]) -> None:
+    """Have a script record its step; who runs it, for how long, and QuestDB it cannot know."""
+    from stage1_schema.models.history import MIGRATION_HISTORY  # noqa: PLC0415
+
+    if not ctx.opts.get("history_written"):
+        ctx.opts["history_written"] = True
+        ctx.execute(CreateTable(MIGRATION_HISTORY, if_not_exists=True))
+        ctx.execute(Verbatim(_GRANT))
+    ctx.execute(
+        insert(MIGRATION_HISTORY)
+        .values(
+            **values,
+            started_at=func.now(),
+            duration_ms=0,
+            application_version=version("stage1-schema"),
+        )
+        .inline()
     )
 
 

@@ -13,10 +13,10 @@ from sqlalchemy.exc import DBAPIError
 
 from stage1_schema.alembic_plugin import legacy_late, standing_sql
 from stage1_schema.alembic_plugin.legacy_merge import keep_what_differs, merge, view_of
+from stage1_schema.alembic_plugin.legacy_ops import LegacyError
 from stage1_schema.alembic_plugin.legacy_plan import SOURCES, Column, nothing, plan
 from stage1_schema.alembic_plugin.legacy_shapes import KEYS
 from stage1_schema.alembic_plugin.verbatim import Verbatim
-from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,10 +28,6 @@ MERGED = tuple(target for target, sources in SOURCES.items() if len(sources) > 1
 # What the import itself fills in where no old table has it.
 _ALWAYS = {"datasets": ("dataset_slug", "metadata", "is_placeholder"), "stage1_jobs": ("result",)}
 _SHOWN = 3
-
-
-class LegacyError(Stage1Error):
-    """Tables of an earlier Stage1 stand in the way."""
 
 
 @dataclass(frozen=True)

@@ -13,20 +13,24 @@ from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import text
 
 from stage1_schema.alembic_plugin import standing
-from stage1_schema.alembic_plugin.legacy_import import Bodies, Import, LegacyError
 from stage1_schema.alembic_plugin.verbatim import Verbatim
+from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
-__all__ = ["LegacyError", "Moved"]
+    from stage1_schema.alembic_plugin.legacy_import import Bodies
 
 log = logging.getLogger("alembic.runtime.migration")
 
 LEGACY_SCHEMA = "stage1_legacy"
 RETIRED_SCHEMA = "stage1_retired"
+
+
+class LegacyError(Stage1Error):
+    """Tables of an earlier Stage1 stand in the way."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,9 @@ class ImportLegacyOp(MigrateOperation):
         that are missing, make slugs, and insert the missing runs and simulations.
         """
         if moved is not None:
+            # Alembic loads this module for every command; an import of old tables is rare.
+            from stage1_schema.alembic_plugin.legacy_import import Bodies  # noqa: PLC0415
+
             operations.invoke(cls(moved, Bodies(functions, placeholders, slugs, missing)))
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
@@ -134,6 +141,8 @@ def _take_over(operations: Operations, _: TakeOverLegacyOp) -> Moved | None:
 
 @Operations.implementation_for(ImportLegacyOp)
 def _import(operations: Operations, operation: ImportLegacyOp) -> None:
+    from stage1_schema.alembic_plugin.legacy_import import Import  # noqa: PLC0415 - as above
+
     moved = operation.moved
     report = Import(operations, moved.schema, moved.tables, operation.bodies).run()
     counted = [counts for counts in report.counts if counts.read or counts.stand]

@@ -24,6 +24,7 @@ KEYS = {
     "jobs": ("job_id", "job_type", "status"),
     "spool_replays": ("replay_id",),
     "spool_quarantine": ("quarantine_id",),
+    "spool_units": ("target", "unit", "sent", "stand"),
 }
 NOTHING = "nothing of Stage1"
 

@@ -55,6 +55,8 @@ class CreateIndexOnlineOp(MigrateOperation):
         *,
         unique: bool = False,
         where: str | None = None,
+        using: str | None = None,
+        include: Sequence[str] = (),
     ) -> None:
         """Keep the index; `columns` may be expressions, `where` is its predicate."""
         self.name = name
@@ -62,6 +64,8 @@ class CreateIndexOnlineOp(MigrateOperation):
         self.columns = tuple(columns)
         self.unique = unique
         self.where = where
+        self.using = using
+        self.include = tuple(include)
 
     @classmethod
     def create_index_online(
@@ -73,33 +77,46 @@ class CreateIndexOnlineOp(MigrateOperation):
         *,
         unique: bool = False,
         where: str | None = None,
+        using: str | None = None,
+        include: Sequence[str] = (),
     ) -> None:
         """Build index `name` CONCURRENTLY; an INVALID one of that name is removed first.
 
         Raises NotUniqueError, and leaves no index, where `unique` and rows share a name.
         """
-        operations.invoke(cls(name, table, columns, unique=unique, where=where))
+        more: dict[str, Any] = {"where": where, "using": using, "include": include}
+        operations.invoke(cls(name, table, columns, unique=unique, **more))
 
     def statement(self, *, concurrently: bool = True) -> str:
         """Return the CREATE INDEX."""
         unique = "UNIQUE " if self.unique else ""
         how = "CONCURRENTLY " if concurrently else ""
         where = f" WHERE {self.where}" if self.where else ""
+        using = f" USING {self.using}" if self.using else ""
         columns = ", ".join(self.columns)
+        include = f" INCLUDE ({', '.join(map(quoted, self.include))})" if self.include else ""
         return (
             f"CREATE {unique}INDEX {how}IF NOT EXISTS {quoted(self.name)}"
-            f" ON {quoted(self.table)} ({columns}){where}"
+            f" ON {quoted(self.table)}{using} ({columns}){include}{where}"
         )
 
     def reverse(self) -> MigrateOperation:
         """Return the operation that drops the index."""
-        return DropIndexOnlineOp(
-            self.name, self.table, self.columns, unique=self.unique, where=self.where
-        )
+        return DropIndexOnlineOp(self.name, self.table, self.columns, **self._more)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return what `alembic check` prints."""
-        return ("create_index_online", self.name, self.table)
+        """Return the operation as a revision writes it."""
+        return ("create_index_online", self.name, self.table, list(self.columns), self._more)
+
+    @property
+    def _more(self) -> dict[str, Any]:
+        more = {
+            "unique": self.unique,
+            "where": self.where,
+            "using": self.using,
+            "include": self.include,
+        }
+        return {name: value for name, value in more.items() if value}
 
 
 @Operations.register_operation("drop_index_online")
@@ -136,7 +153,7 @@ class DropIndexOnlineOp(MigrateOperation):
         return CreateIndexOnlineOp(self.name, self.table, self.columns, **self.more)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return what `alembic check` prints."""
+        """Return the operation as a revision writes it."""
         return ("drop_index_online", self.name)
 
 
@@ -165,8 +182,8 @@ class CreateUniqueOnlineOp(MigrateOperation):
         return _drop_constraint(self.name, self.table, "unique")
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return what `alembic check` prints."""
-        return ("create_unique_online", self.name, self.table)
+        """Return the operation as a revision writes it."""
+        return ("create_unique_online", self.name, self.table, list(self.columns))
 
 
 @Operations.register_operation("add_check_online")
@@ -194,8 +211,8 @@ class AddCheckOnlineOp(MigrateOperation):
         return _drop_constraint(self.name, self.table, "check")
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return what `alembic check` prints."""
-        return ("add_check_online", self.name, self.table)
+        """Return the operation as a revision writes it."""
+        return ("add_check_online", self.name, self.table, self.condition)
 
 
 @Operations.implementation_for(CreateIndexOnlineOp)
@@ -339,5 +356,6 @@ END $$"""
 
 def _drop_constraint(name: str, table: str, kind: str) -> MigrateOperation:
     from alembic.operations.ops import DropConstraintOp  # noqa: PLC0415 - only for autogenerate
+    from sqlalchemy.sql.naming import conv  # noqa: PLC0415 - as above
 
-    return DropConstraintOp(name, table, kind)
+    return DropConstraintOp(conv(name), table, kind, if_exists=True)

@@ -28,9 +28,10 @@ SELECT r.rolname = current_user AS already,
 """)
 
 
-def act_as_owner(connection: Connection, owner: str) -> bool:
+def act_as_owner(connection: Connection, owner: str, *, creates: bool = True) -> bool:
     """Make `owner` the session's role, so that what the run creates belongs to it.
 
+    Without `creates` it is that until the transaction ends, and no word is said if it cannot be.
     Tell whether it is. Not so where the role does not exist, where the login is no member of it,
     where it may not create, or where it would be locked out of what another role owns.
     """
@@ -53,7 +54,8 @@ def act_as_owner(connection: Connection, owner: str) -> bool:
         problem = f"tables that stand belong to {found.other_owners}"
     else:
         quoted = connection.dialect.identifier_preparer.quote_identifier(owner)
-        connection.execute(text(f"SET ROLE {quoted}"))
+        connection.execute(text(f"SET {'' if creates else 'LOCAL '}ROLE {quoted}"))
         return True
-    log.warning("Role %s will not own what this run creates: %s.", owner, problem)
+    if creates:
+        log.warning("Role %s will not own what this run creates: %s.", owner, problem)
     return False

@@ -7,31 +7,31 @@ changes, the change is waited for and read back, and a second run finds nothing 
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+from typing import Any, Literal
 
 from alembic.operations import MigrateOperation, Operations
 
-from stage1_schema.alembic_plugin.questdb_ops import (
-    QuestDBTarget,
-    comment,
-)
-from stage1_schema.questdb import plain_questdb_errors
-
-log = logging.getLogger("alembic.runtime.migration")
+from stage1_schema.alembic_plugin.questdb_ops import run
 
 
 @Operations.register_operation("add_questdb_column")
 @Operations.register_operation("retire_questdb_column")
+@Operations.register_operation("restore_questdb_column")
 class QuestDBColumnOp(MigrateOperation):
-    """Add a column, or put one away."""
+    """Add a column, put one away, or take it back."""
 
-    def __init__(self, table: str, column: str, type_: str, *, retire: bool = False) -> None:
+    def __init__(
+        self,
+        table: str,
+        column: str,
+        type_: str,
+        verb: Literal["add", "retire", "restore"] = "add",
+    ) -> None:
         """Keep the column and its type, such as `DOUBLE`."""
         self.table = table
         self.column = column
         self.type = type_
-        self.retire = retire
+        self.verb = verb
 
     @classmethod
     def add_questdb_column(
@@ -48,47 +48,76 @@ class QuestDBColumnOp(MigrateOperation):
 
         Raises QuestDBError for a deduplication key, and where the table has Parquet partitions.
         """
-        operations.invoke(cls(table, column, type_, retire=True))
+        operations.invoke(cls(table, column, type_, "retire"))
+
+    @classmethod
+    def restore_questdb_column(
+        cls, operations: Operations, table: str, column: str, type_: str
+    ) -> None:
+        """Give the column that was retired last its name back; add it where none is kept.
+
+        Raises QuestDBError.
+        """
+        operations.invoke(cls(table, column, type_, "restore"))
 
     def reverse(self) -> MigrateOperation:
         """Return the opposite."""
-        return QuestDBColumnOp(self.table, self.column, self.type, retire=not self.retire)
+        verb: Literal["retire", "restore"] = "restore" if self.verb == "retire" else "retire"
+        return QuestDBColumnOp(self.table, self.column, self.type, verb)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return the operation as Alembic's differences are."""
-        verb = "retire" if self.retire else "add"
-        return (f"{verb}_questdb_column", self.table, self.column, self.type)
+        return (f"{self.verb}_questdb_column", self.table, self.column, self.type)
 
 
 @Operations.register_operation("alter_questdb_column")
 class AlterQuestDBColumnOp(MigrateOperation):
     """Widen a column's type, or change a symbol's capacity, cache or index."""
 
-    def __init__(self, table: str, column: str, type_: str, *, existing: str) -> None:
+    def __init__(
+        self, table: str, column: str, type_: str, *, existing: str, keep_wider: bool = False
+    ) -> None:
         """Keep the type to have, and the one that stood."""
         self.table = table
         self.column = column
         self.type = type_
         self.existing = existing
+        self.keep_wider = keep_wider
 
     @classmethod
     def alter_questdb_column(
-        cls, operations: Operations, table: str, column: str, type_: str, *, existing: str
+        cls,
+        operations: Operations,
+        table: str,
+        column: str,
+        type_: str,
+        *,
+        existing: str,
+        keep_wider: bool = False,
     ) -> None:
         """Give a column a type that keeps every value of `existing`. Raises QuestDBError.
 
-        On the way back a wider type stays, because narrowing would lose values.
+        With `keep_wider`, for the way back, a column that is wider stays as it is, because
+        narrowing would lose values.
         """
-        operations.invoke(cls(table, column, type_, existing=existing))
+        operations.invoke(cls(table, column, type_, existing=existing, keep_wider=keep_wider))
 
     def reverse(self) -> MigrateOperation:
         """Return the opposite."""
-        return AlterQuestDBColumnOp(self.table, self.column, self.existing, existing=self.type)
+        return AlterQuestDBColumnOp(
+            self.table,
+            self.column,
+            self.existing,
+            existing=self.type,
+            keep_wider=not self.keep_wider,
+        )
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return the operation as Alembic's differences are."""
-        changed = (self.table, self.column, self.type)
-        return ("alter_questdb_column", *changed, {"existing": self.existing})
+        named: dict[str, Any] = {"existing": self.existing}
+        if self.keep_wider:
+            named["keep_wider"] = True
+        return ("alter_questdb_column", self.table, self.column, self.type, named)
 
 
 @Operations.register_operation("alter_questdb_table")
@@ -151,25 +180,12 @@ class RenameQuestDBTableOp(MigrateOperation):
         return ("rename_questdb_table", self.table, self.new)
 
 
-Operation = QuestDBColumnOp | AlterQuestDBColumnOp | AlterQuestDBTableOp | RenameQuestDBTableOp
+Alteration = QuestDBColumnOp | AlterQuestDBColumnOp | AlterQuestDBTableOp | RenameQuestDBTableOp
 
 
 @Operations.implementation_for(QuestDBColumnOp)
 @Operations.implementation_for(AlterQuestDBColumnOp)
 @Operations.implementation_for(AlterQuestDBTableOp)
 @Operations.implementation_for(RenameQuestDBTableOp)
-def _invoke(operations: Operations, operation: Operation) -> None:
-    from stage1_schema.alembic_plugin import questdb_changes  # noqa: PLC0415 - where a step runs
-
-    context = operations.migration_context
-    if context.as_sql:
-        for statement in questdb_changes.statements(operation):
-            comment(operations, statement)
-        return
-    target: QuestDBTarget = context.opts["questdb"]
-    if target.skip:
-        log.warning("QuestDB skipped: %s", " ".join(map(str, operation.to_diff_tuple())))
-        return
-    with plain_questdb_errors():
-        done = questdb_changes.carry_out(target.client, operation)
-    log.info("QuestDB table %s: %s", operation.table, "; ".join(done) or "nothing to do")
+def _invoke(operations: Operations, operation: Alteration) -> None:
+    run(operations, operation, operation.table)

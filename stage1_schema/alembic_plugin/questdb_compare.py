@@ -1,11 +1,13 @@
 """The declared QuestDB tables against the server, for `alembic check` and a new revision.
 
-Tables of datasets are made by commands and not by revisions; `stage1 check` compares those too.
+Tables of datasets, runs and simulations are made by commands and not by revisions: they are
+compared, and `stage1 questdb apply` repairs them.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +29,12 @@ from stage1_schema.errors import QuestDBError
 from stage1_schema.questdb import plain_questdb_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.ops import MigrateOperation, UpgradeOps
 
-    from questdb_ddl import LiveTable, Table
+    from questdb_ddl import Client, LiveTable, Table
 
 _CREATED = re.compile(r"op\.create_questdb_table\(\s*[\"']([^\"']+)[\"']")
 _OF_TABLE = {
@@ -55,20 +57,49 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
     if target.skip:
         return (Comparison("QuestDB", skipped="-x questdb=skip"),)
     target.require()
+    undeclared = _undeclared(context)
+    recorded = (context.opts or {})["questdb_recorded"](context.connection)
     with plain_questdb_errors():
-        live = live_tables(target.client, parquet=True)
+        live = _live(target.client, [*undeclared, *(table.name for table in recorded)])
     found: list[Comparison] = []
     for table in SHARED_TABLES:
         stands = live.get(table.name.lower())
-        plan = make_plan([table], live)
+        plan = make_plan([table], live, drop_extra_columns=True)
         found += compared(table, stands, plan.refusals)
         if not plan.refusals:
             upgrade_ops.ops += _operations(table, stands)
-    for stands in _undeclared(context, live):
+    for stands in (live[name] for name in undeclared if name in live):
         found.append(Comparison(f"QuestDB table {stands.name}", "there, no longer declared"))
         declaration = stands.to_table().to_data()
         upgrade_ops.ops.append(RetireQuestDBTableOp(**declaration))
+    told = {str(each) for each in found}
+    for each in recorded_tables(recorded, live):
+        if str(each) not in told:
+            repair = each.difference and f"{each.difference}; stage1 questdb apply repairs it"
+            found.append(replace(each, difference=repair))
     return tuple(found)
+
+
+def recorded_tables(tables: Iterable[Table], live: Mapping[str, LiveTable]) -> Iterator[Comparison]:
+    """Compare the tables that PostgreSQL records."""
+    for table in tables:
+        if stands := live.get(table.name.lower()):
+            yield from compared(table, stands)
+        else:
+            reason = "not there; stage1 questdb apply creates it"
+            yield Comparison(f"QuestDB table {table.name}", skipped=reason)
+
+
+def _live(client: Client, others: Iterable[str]) -> dict[str, LiveTable]:
+    """Return what stands; Parquet partitions are looked for only where a revision alters."""
+    shared = {table.name.lower(): table for table in SHARED_TABLES}
+    live = live_tables(client, [*shared, *others])
+    altered = [
+        name
+        for name, table in shared.items()
+        if name in live and not compare_table(table, live[name]).equal
+    ]
+    return live | live_tables(client, altered, parquet=True) if altered else live
 
 
 def compared(
@@ -124,7 +155,7 @@ def _column(
 ) -> MigrateOperation:
     declared, live = table.column(name), stands.column(name)
     if declared is None and live is not None:
-        return QuestDBColumnOp(table.name, name, str(live.type), retire=True)
+        return QuestDBColumnOp(table.name, name, str(live.type), "retire")
     if declared is None or live is None:
         return QuestDBColumnOp(table.name, name, differences[0].declared)
     return AlterQuestDBColumnOp(table.name, name, str(declared.type), existing=str(live.type))
@@ -134,13 +165,12 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - of several kinds
     return list(value) if isinstance(value, tuple) else value
 
 
-def _undeclared(context: AutogenContext, live: dict[str, LiveTable]) -> Iterator[LiveTable]:
-    """Yield the tables that stand and that a revision once made, but that nothing declares."""
+def _undeclared(context: AutogenContext) -> list[str]:
+    """Return the names, in lower case, that a revision once made a table of and none declares."""
     versions = Path((context.opts or {})["script"].dir) / "versions"
-    declared = {table.name.lower() for table in SHARED_TABLES}
     made = {
         name.lower()
         for path in versions.glob("*.py")
         for name in _CREATED.findall(path.read_text(encoding="utf-8"))
     }
-    yield from (live[name] for name in sorted(made - declared) if name in live)
+    return sorted(made - {table.name.lower() for table in SHARED_TABLES})

@@ -8,7 +8,6 @@ after QuestDB's part is done and read back.
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from questdb_ddl import Client, Table
+    from stage1_schema.alembic_plugin.questdb_changes import Operation
     from stage1_schema.settings import QuestDBSettings
 
 log = logging.getLogger("alembic.runtime.migration")
@@ -145,48 +145,70 @@ class RetireQuestDBTableOp(MigrateOperation):
         operations.invoke(cls(name))
 
     def reverse(self) -> MigrateOperation:
-        """Return the operation that creates the table again."""
-        return CreateQuestDBTableOp(self.name, **self.declaration)
+        """Return the operation that takes the table back."""
+        return RestoreQuestDBTableOp(self.name, **self.declaration)
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return what `alembic check` prints."""
         return ("retire_questdb_table", self.name)
 
 
+@Operations.register_operation("restore_questdb_table")
+class RestoreQuestDBTableOp(CreateQuestDBTableOp):
+    """Take back a QuestDB table that was put away."""
+
+    @classmethod
+    def restore_questdb_table(
+        cls,
+        operations: Operations,
+        name: str,
+        **declaration: Any,  # noqa: ANN401 - plain data
+    ) -> None:
+        """Give the table that was retired last its name back; create it where none is kept.
+
+        `declaration` is what `create_questdb_table` takes. Raises QuestDBError when a table of
+        that name stands with another structure.
+        """
+        operations.invoke(cls(name, **declaration))
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return what `alembic check` prints."""
+        return ("restore_questdb_table", self.name)
+
+
 @Operations.implementation_for(CreateQuestDBTableOp)
-def _create(operations: Operations, operation: CreateQuestDBTableOp) -> None:
-    from questdb_ddl import ensure_table, render  # noqa: PLC0415 - only where a step runs
-
-    context = operations.migration_context
-    if context.as_sql:
-        comment(operations, render.create_table(operation.table))
-        return
-    target: QuestDBTarget = context.opts["questdb"]
-    if target.skip:
-        log.warning("QuestDB skipped: table %s was not created", operation.name)
-        return
-    with plain_questdb_errors():
-        outcome = ensure_table(target.client, operation.table)
-    log.info("QuestDB table %s: %s", operation.name, outcome)
-
-
+@Operations.implementation_for(RestoreQuestDBTableOp)
 @Operations.implementation_for(RetireQuestDBTableOp)
-def _retire(operations: Operations, operation: RetireQuestDBTableOp) -> None:
-    from questdb_ddl import render, retire, retired_name  # noqa: PLC0415 - only where a step runs
+def _invoke(operations: Operations, operation: CreateQuestDBTableOp | RetireQuestDBTableOp) -> None:
+    run(operations, operation, operation.name)
 
-    context = operations.migration_context
-    if context.as_sql:
-        kept = retired_name(operation.name, datetime.now(UTC))
-        comment(operations, render.rename_table(operation.name, kept))
+
+def run(operations: Operations, operation: Operation, table: str) -> None:
+    """Carry out one operation, or write down its statements where the run is offline.
+
+    History gets every statement of it: those that were sent, and as such those of an earlier try
+    that stand already.
+    """
+    from stage1_schema.alembic_plugin import questdb_changes  # noqa: PLC0415 - where a step runs
+
+    options = operations.migration_context.opts
+    if operations.migration_context.as_sql:
+        if (pending := options.get("questdb_pending")) is not None:
+            pending.append(operation)
+        with plain_questdb_errors():
+            for statement in questdb_changes.statements(operation):
+                comment(operations, statement)
         return
-    target: QuestDBTarget = context.opts["questdb"]
+    target: QuestDBTarget = options["questdb"]
     if target.skip:
-        log.warning("QuestDB skipped: table %s still stands", operation.name)
+        log.warning("QuestDB skipped: %s", " ".join(map(str, operation.to_diff_tuple())))
         return
     with plain_questdb_errors():
-        outcome = retire(target.client, operation.name, datetime.now(UTC))
-    kept = f" ({outcome.rows:,} rows, kept as {outcome.kept_as})" if outcome.kept_as else ""
-    log.info("QuestDB table %s: %s%s", operation.name, outcome.action, kept)
+        done, stood = questdb_changes.carry_out(target.client, operation)
+    if (journal := options.get("journal")) is not None:
+        journal.stood(stood)
+    told = "; ".join(each.partition(" (\n")[0] for each in done)
+    log.info("QuestDB table %s: %s", table, told or "nothing to do")
 
 
 def questdb_script(path: str | None) -> Path | None:

@@ -11,13 +11,23 @@ from alembic.operations import ops
 from alembic.script import write_hooks
 
 from stage1_schema import sql
+from stage1_schema.alembic_plugin.online import (
+    AddCheckOnlineOp,
+    CreateIndexOnlineOp,
+    CreateUniqueOnlineOp,
+    DropIndexOnlineOp,
+)
 from stage1_schema.alembic_plugin.questdb_alter import (
     AlterQuestDBColumnOp,
     AlterQuestDBTableOp,
     QuestDBColumnOp,
     RenameQuestDBTableOp,
 )
-from stage1_schema.alembic_plugin.questdb_ops import CreateQuestDBTableOp, RetireQuestDBTableOp
+from stage1_schema.alembic_plugin.questdb_ops import (
+    CreateQuestDBTableOp,
+    RestoreQuestDBTableOp,
+    RetireQuestDBTableOp,
+)
 from stage1_schema.alembic_plugin.sql_ops import (
     DropSqlObjectOp,
     GrantOp,
@@ -31,15 +41,17 @@ if TYPE_CHECKING:
     from alembic.operations import MigrateOperation
 
 _RUN = re.compile(r"op\.run_sql_file\(\s*[\"'](\d{4})/([^\"']+)\.sql[\"']\s*\)")
+SHORT = 60
 
 
 @renderers.dispatch_for(CreateQuestDBTableOp)
+@renderers.dispatch_for(RestoreQuestDBTableOp)
 def _render_create(_: object, operation: CreateQuestDBTableOp) -> str:
     data = operation.table.to_data()
     columns = "".join(f"{name!r}: {type_!r},\n" for name, type_ in data.pop("columns"))
     name = data.pop("name")
     rest = "".join(f"{key}={value!r},\n" for key, value in data.items())
-    return f"op.create_questdb_table({name!r},\ncolumns={{\n{columns}}},\n{rest})"
+    return f"op.{operation.to_diff_tuple()[0]}({name!r},\ncolumns={{\n{columns}}},\n{rest})"
 
 
 @renderers.dispatch_for(RunSqlFileOp)
@@ -51,11 +63,17 @@ def _render_create(_: object, operation: CreateQuestDBTableOp) -> str:
 @renderers.dispatch_for(AlterQuestDBColumnOp)
 @renderers.dispatch_for(AlterQuestDBTableOp)
 @renderers.dispatch_for(RenameQuestDBTableOp)
+@renderers.dispatch_for(CreateIndexOnlineOp)
+@renderers.dispatch_for(DropIndexOnlineOp)
+@renderers.dispatch_for(CreateUniqueOnlineOp)
+@renderers.dispatch_for(AddCheckOnlineOp)
 def _render(_: object, operation: MigrateOperation) -> str:
     name, *arguments = operation.to_diff_tuple()
     named = arguments.pop() if isinstance(arguments[-1], dict) else {}
     said = [*map(repr, arguments), *(f"{key}={value!r}" for key, value in named.items())]
-    return f"op.{name}({', '.join(said)})"
+    # Ruff looks at the lines' length before it breaks them.
+    between = ", " if sum(map(len, said)) < SHORT else ",\n"
+    return f"op.{name}({between.join(said)})"
 
 
 @renderers.dispatch_for(ops.CreatePrimaryKeyOp, replace=True)

@@ -113,7 +113,8 @@ class Runner:
         assert self._lock is not None  # noqa: S101 - for mypy: `_steps` took it
         self._lock.verify()
         self._lock.watch(self._pid)
-        self._journal.begin()
+        if not self._tries:  # what an earlier try did in QuestDB was not rolled back
+            self._journal.begin()
         yield step
         self._lock.rest()
 

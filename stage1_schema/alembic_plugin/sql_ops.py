@@ -5,6 +5,7 @@ A body is never written into a revision: `op.run_sql_file` replays a frozen file
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from alembic.operations import MigrateOperation, Operations
 
 from stage1_schema.alembic_plugin.verbatim import Verbatim
 from stage1_schema.errors import Stage1Error
+
+OPTION = "GRANT OPTION FOR "
+"""Before a right: that the role may pass it on."""
+_FROZEN = re.compile(r"\d{4}/[^/]+\.sql")
 
 
 @Operations.register_operation("run_sql_file")
@@ -25,7 +30,10 @@ class RunSqlFileOp(MigrateOperation):
 
     @classmethod
     def run_sql_file(cls, operations: Operations, name: str) -> None:
-        """Run `migrations/sql/<name>` as it was written; raises Stage1Error when it is missing."""
+        """Run `migrations/sql/<name>` as it was written.
+
+        Raises Stage1Error when it is missing, or not of the form `NNNN/name.sql`.
+        """
         operations.invoke(cls(name))
 
     def reverse(self) -> MigrateOperation:
@@ -41,7 +49,7 @@ class RunSqlFileOp(MigrateOperation):
 
 @Operations.register_operation("drop_sql_object")
 class DropSqlObjectOp(MigrateOperation):
-    """Drop a view, function or trigger."""
+    """Drop a view, function or trigger, or a rule or policy that was made by hand."""
 
     def __init__(self, kind: str, name: str, file: str | None = None) -> None:
         """Keep what to drop, and the frozen `file` that makes it again."""
@@ -53,7 +61,8 @@ class DropSqlObjectOp(MigrateOperation):
     def drop_sql_object(cls, operations: Operations, kind: str, name: str) -> None:
         """Drop it if it stands: `view`, `materialized view`, `function`, `procedure` or `trigger`.
 
-        A function is named with the types of its arguments, a trigger as `table.trigger`.
+        A function is named with the types of its arguments, a trigger as `table.trigger`, and so
+        are a `rule` and a `policy`.
         """
         operations.invoke(cls(kind, name))
 
@@ -80,12 +89,15 @@ class KeepGrantsOp(MigrateOperation):
 
     @classmethod
     def keep_grants(cls, operations: Operations, *names: str) -> None:
-        """Remember what is granted on the views and functions, until the transaction ends."""
+        """Remember what is granted on the views and functions, until it is granted again."""
         operations.invoke(cls(names, restore=False))
 
     @classmethod
     def restore_grants(cls, operations: Operations, *names: str) -> None:
-        """Grant on the views and functions what was remembered, and nothing else."""
+        """Grant on the views and functions what was remembered, and nothing else.
+
+        A column's rights go where the column goes. An error where nothing was remembered.
+        """
         operations.invoke(cls(names, restore=True))
 
     def reverse(self) -> MigrateOperation:
@@ -113,6 +125,7 @@ class GrantOp(MigrateOperation):
     def grant(cls, operations: Operations, right: str, on: str, role: str) -> None:
         """Grant, for example, `SELECT` on `TABLE datasets` to `readonly`, where the role exists.
 
+        `SELECT (symbol)` is a right on a column, `GRANT OPTION FOR SELECT` that of passing it on.
         `later TABLES` are those that will be created: default privileges.
         """
         operations.invoke(cls(right, on, role))
@@ -133,6 +146,11 @@ class GrantOp(MigrateOperation):
 
 @Operations.implementation_for(RunSqlFileOp)
 def _run(operations: Operations, operation: RunSqlFileOp) -> None:
+    if not _FROZEN.fullmatch(operation.name):
+        raise Stage1Error(
+            f"A revision runs frozen SQL only, and {operation.name} is none.",
+            next_step="copy it to migrations/sql/NNNN/ and run that: NNNN/name.sql.",
+        )
     script = operations.migration_context.opts["script"]
     path = Path(script.dir) / "sql" / operation.name
     if not path.is_file():
@@ -145,69 +163,96 @@ def _run(operations: Operations, operation: RunSqlFileOp) -> None:
 @Operations.implementation_for(DropSqlObjectOp)
 def _drop(operations: Operations, operation: DropSqlObjectOp) -> None:
     name = operation.name
-    if operation.kind == "trigger":
-        table, _, trigger = operation.name.rpartition(".")
-        name = f"{trigger} ON {table}"
+    if operation.kind in ("trigger", "rule", "policy"):
+        table, _, part = operation.name.rpartition(".")
+        name = f"{part} ON {table}"
     operations.execute(Verbatim(f"DROP {operation.kind.upper()} IF EXISTS {name}"))
 
 
-_KEEP = """SELECT set_config('stage1.kept_grants', (
-    SELECT jsonb_agg(k)::text
-      FROM (SELECT c.relname AS name, a.privilege_type AS right, a.is_grantable AS again,
-                   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS role
-              FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
-             WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ({names})
-               AND a.grantee <> c.relowner
-             UNION
-            SELECT p.proname, a.privilege_type, a.is_grantable,
-                   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
-              FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-             WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ({names})
-               AND a.grantee <> p.proowner) k), true)"""
+# A revision may commit in between (op.backfill), so the setting is the session's. A name that does
+# not stand keeps what was remembered of it before: the step may be tried again.
+_KEEP = """WITH kept AS (
+    SELECT coalesce(nullif(current_setting('stage1.kept_grants', true), ''), '{{}}')::jsonb AS kept
+), made AS (
+    SELECT c.relname AS name, c.relowner AS owner, NULL::name AS part,
+           coalesce(c.relacl, acldefault('r', c.relowner)) AS acl
+      FROM pg_class c
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ({names})
+    UNION ALL
+    SELECT c.relname, c.relowner, t.attname, t.attacl
+      FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid AND t.attacl IS NOT NULL
+     WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ({names})
+    UNION ALL
+    SELECT p.proname, p.proowner, NULL, coalesce(p.proacl, acldefault('f', p.proowner))
+      FROM pg_proc p
+     WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ({names})
+), granted AS (
+    SELECT DISTINCT m.name, m.part, a.privilege_type AS right, a.is_grantable AS again,
+           CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS role
+      FROM made m, aclexplode(m.acl) a WHERE a.grantee <> m.owner
+)
+SELECT set_config('stage1.kept_grants', (k.kept || (
+    SELECT jsonb_object_agg(n.name, CASE
+           WHEN EXISTS (SELECT FROM made m WHERE m.name = n.name)
+           THEN (SELECT coalesce(jsonb_agg(g), '[]') FROM granted g WHERE g.name = n.name)
+           ELSE k.kept -> n.name END)
+      FROM unnest(ARRAY[{names}]) AS n (name)))::text, false)
+  FROM kept k"""
 
 _RESTORE = """DO $$
-DECLARE kept jsonb := coalesce(nullif(current_setting('stage1.kept_grants', true), ''), '[]');
+DECLARE kept jsonb := coalesce(nullif(current_setting('stage1.kept_grants', true), ''), '{{}}');
         made record;
         statement text;
 BEGIN
+    IF NOT kept ?& ARRAY[{names}] THEN
+        RAISE 'what was granted on % was not kept in this session', '{said}'
+        USING HINT = 'op.keep_grants goes before op.restore_grants, in the same run.';
+    END IF;
     FOR made IN
-        SELECT c.relname AS name, 'TABLE ' || c.oid::regclass AS target, c.relowner AS owner,
+        SELECT c.oid, c.relname AS name, 'TABLE ' || c.oid::regclass AS target, c.relowner AS owner,
                coalesce(c.relacl, acldefault('r', c.relowner)) AS acl
           FROM pg_class c
          WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ({names})
         UNION ALL
-        SELECT p.proname, 'ROUTINE ' || p.oid::regprocedure, p.proowner,
+        SELECT p.oid, p.proname, 'ROUTINE ' || p.oid::regprocedure, p.proowner,
                coalesce(p.proacl, acldefault('f', p.proowner))
           FROM pg_proc p
          WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ({names})
     LOOP
-        CONTINUE WHEN NOT EXISTS (
-            SELECT FROM jsonb_array_elements(kept) k WHERE k ->> 'name' = made.name);
+        CONTINUE WHEN kept -> made.name = 'null';
         FOR statement IN
             SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', made.target,
                    CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END)
               FROM aclexplode(made.acl) a WHERE a.grantee <> made.owner
         LOOP EXECUTE statement; END LOOP;
         FOR statement IN
-            SELECT format('GRANT %s ON %s TO %s%s', k ->> 'right', made.target, k ->> 'role',
+            SELECT format('GRANT %s%s ON %s TO %s%s', k ->> 'right',
+                   ' (' || quote_ident(k ->> 'part') || ')', made.target, k ->> 'role',
                    CASE WHEN (k ->> 'again')::boolean THEN ' WITH GRANT OPTION' ELSE '' END)
-              FROM jsonb_array_elements(kept) k WHERE k ->> 'name' = made.name
+              FROM jsonb_array_elements(kept -> made.name) k
+             WHERE k ->> 'part' IS NULL
+                OR EXISTS (SELECT FROM pg_attribute t WHERE t.attrelid = made.oid
+                              AND t.attname = k ->> 'part' AND NOT t.attisdropped)
         LOOP EXECUTE statement; END LOOP;
     END LOOP;
+    PERFORM set_config('stage1.kept_grants', (kept - ARRAY[{names}])::text, false);
 END $$"""
 
 
 @Operations.implementation_for(KeepGrantsOp)
 def _keep(operations: Operations, operation: KeepGrantsOp) -> None:
     names = ", ".join(_literal(name) for name in operation.names)
-    operations.execute(Verbatim((_RESTORE if operation.restore else _KEEP).format(names=names)))
+    body = _RESTORE if operation.restore else _KEEP
+    said = ", ".join(operation.names).replace("'", "''")
+    operations.execute(Verbatim(body.format(names=names, said=said)))
 
 
 _GRANT = """DO $$
 DECLARE role text := {role};
 BEGIN
     IF role = 'PUBLIC' OR EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
-        EXECUTE {statement} || CASE role WHEN 'PUBLIC' THEN role ELSE quote_ident(role) END;
+        EXECUTE {statement} || CASE role WHEN 'PUBLIC' THEN role ELSE quote_ident(role) END
+             || {option};
     END IF;
 END $$"""
 
@@ -223,8 +268,12 @@ def _grant(operations: Operations, operation: GrantOp) -> None:
     scope, on = "", operation.on
     if later == "later":
         scope, on = "ALTER DEFAULT PRIVILEGES IN SCHEMA public ", kind
-    statement = f"{scope}{verb} {operation.right} ON {on} {preposition} "
-    operations.execute(Verbatim(_GRANT.format(role=role, statement=_literal(statement))))
+    right, option = operation.right, ""
+    if right.startswith(OPTION) and not operation.revoked:
+        right, option = right.removeprefix(OPTION), " WITH GRANT OPTION"
+    statement = _literal(f"{scope}{verb} {right} ON {on} {preposition} ")
+    body = _GRANT.format(role=role, statement=statement, option=_literal(option))
+    operations.execute(Verbatim(body))
 
 
 def _literal(value: str) -> str:

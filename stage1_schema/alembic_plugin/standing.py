@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Children first: the order in which rows could be deleted.
 TABLES = (
+    "spool_units",
     "spool_quarantine",
     "spool_replays",
     "simulation_trades",

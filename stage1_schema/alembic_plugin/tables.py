@@ -1,7 +1,8 @@
-"""What Alembic does not see of a table: CHECK texts, index predicates, generated expressions."""
+"""What Alembic does not see of a table: CHECK texts, index predicates, row security and more."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -9,7 +10,9 @@ from alembic.operations import ops
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.sql.naming import conv
 
-from stage1_schema.alembic_plugin.comparison import of_items
+from stage1_schema.alembic_plugin import history
+from stage1_schema.alembic_plugin.comparison import FOREIGN, Comparison, of_items
+from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,17 +21,43 @@ if TYPE_CHECKING:
     from alembic.operations.ops import MigrateOperation, OpContainer, UpgradeOps
 
     from stage1_schema.alembic_plugin.catalogue import Catalogue, Item
-    from stage1_schema.alembic_plugin.comparison import Comparison
+
+_TURNS = {
+    "logged": "SET LOGGED",
+    "unlogged": "SET UNLOGGED",
+    "row security on": "ENABLE ROW LEVEL SECURITY",
+    "row security off": "DISABLE ROW LEVEL SECURITY",
+    "for the owner too": "FORCE ROW LEVEL SECURITY",
+    "for the owner not": "NO FORCE ROW LEVEL SECURITY",
+}
+"""What brings a line of a table's definition about."""
+
+_NULLS = "postgresql_nulls_not_distinct"
+
+
+class AlterTableOp(ops.ExecuteSQLOp):
+    """ALTER TABLE, as a plain statement that knows its inverse."""
+
+    def __init__(self, table: str, change: str, back: str) -> None:
+        """Keep what to `change` in the table, and what brings it `back`."""
+        super().__init__(f"ALTER TABLE {table} {change}")
+        self._opposite = (table, back, change)
+
+    def reverse(self) -> AlterTableOp:
+        """Return the opposite."""
+        return AlterTableOp(*self._opposite)
 
 
 def compare(
     context: AutogenContext, upgrade_ops: UpgradeOps, declared: Catalogue, live: Catalogue
 ) -> Iterator[Comparison]:
-    """Compare constraints, indexes and generated columns of tables that stand; add operations.
+    """Compare tables that stand, with all that Alembic does not see of them; add operations.
 
-    What Alembic already found, or a table that it creates or drops, is left to it.
+    A table that Alembic creates or drops is left to it. What it changes itself is compared, for
+    the words, but not changed again.
     """
     seen = set(_seen(upgrade_ops))
+    yield from _tables(upgrade_ops, declared, live, seen)
     reflected: dict[str, sa.Table] = {}
     for kind in ("constraints", "indexes", "generated"):
         for name in sorted(declared[kind].keys() | live[kind].keys()):
@@ -36,14 +65,51 @@ def compare(
             item = wanted or stands
             if item is None or not _ours(item, declared, live):
                 continue
-            if {(item.stem, item.signature), (item.stem, "*")} & seen:
+            changed = (item.stem, item.signature) in seen
+            if (item.stem, "*") in seen or (changed and kind == "generated"):
                 continue
             result = of_items(wanted, stands)
             yield result
-            if not result.equal:
+            if not result.equal and not changed:
                 if item.stem not in reflected:
                     reflected[item.stem] = _reflect(context, item.stem)
                 upgrade_ops.ops.append(_change(context, kind, item, reflected[item.stem]))
+
+
+def _tables(
+    upgrade_ops: UpgradeOps, declared: Catalogue, live: Catalogue, seen: set[tuple[str, str]]
+) -> Iterator[Comparison]:
+    for name, stands in sorted(live["tables"].items()):
+        wanted = declared["tables"].get(name)
+        if wanted is not None:
+            # A comment is Alembic's.
+            yield of_items(wanted, replace(stands, comment=wanted.comment))
+            upgrade_ops.ops += _alterations(wanted, stands)
+        elif (name, "*") not in seen and name != history.TABLE:
+            yield Comparison(f"table {name}", skipped=FOREIGN[0])
+    for name, rule in sorted(live["rules"].items()):
+        if _ours(rule, declared, live):
+            yield Comparison(name, "there, not declared")
+            # First, for it may use a column that changes.
+            upgrade_ops.ops.insert(0, DropSqlObjectOp(*name.split(" ", 1)))
+
+
+def _alterations(wanted: Item, stands: Item) -> Iterator[MigrateOperation]:
+    for new, old in zip(wanted.definition.split("\n"), stands.definition.split("\n"), strict=True):
+        if new != old and new in _TURNS:
+            yield AlterTableOp(wanted.name, _TURNS[new], _TURNS[old])
+        elif new != old and new.startswith("options"):
+            yield AlterTableOp(wanted.name, _options(new, old), _options(old, new))
+
+
+def _options(new: str, old: str) -> str:
+    after, before = (
+        dict(each.split("=", 1) for each in line.removeprefix("options ").split(", ") if each)
+        for line in (new, old)
+    )
+    gone = ", ".join(sorted(before.keys() - after.keys()))
+    given = ", ".join(f"{name} = {value}" for name, value in sorted(after.items()))
+    return ", ".join([f"RESET ({gone})"] * bool(gone) + [f"SET ({given})"] * bool(given))
 
 
 def roots(container: OpContainer) -> Iterator[tuple[str, str]]:
@@ -72,6 +138,8 @@ def keep_names(container: OpContainer) -> None:
             for operation in (each, again):
                 if operation is not None and operation.constraint_name:
                     operation.constraint_name = conv(str(operation.constraint_name))
+            if not getattr(again, "kw", {}).get(_NULLS, True):  # PostgreSQL 14 has no word for it
+                del again.kw[_NULLS]
 
 
 def _seen(container: OpContainer) -> Iterator[tuple[str, str]]:

@@ -28,12 +28,21 @@ log = logging.getLogger("alembic.runtime.migration")
 POLL_S = 0.2
 LOOK_S = 0.1
 SPEAK_S = 1.0
-APPLICATION_NAME_LENGTH = 63
 
+# The name that a holder of the lock goes by, 63 characters at most, says since when it holds it.
+_NAME = """
+SELECT set_config('application_name', %s || ' since '
+                  || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), false),
+       set_config('idle_session_timeout', '0', false)
+"""
+HOST_LENGTH = 14
 _WHO = """
-SELECT a.pid, a.usename, a.application_name, coalesce(host(a.client_addr), 'this host'),
-       a.state, extract(epoch FROM now() - coalesce(a.xact_start, a.backend_start))::bigint,
-       to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), left(a.query, 120)
+SELECT a.pid, a.usename, split_part(a.application_name, ' since ', 1),
+       coalesce(host(a.client_addr), 'this host'), a.state,
+       extract(epoch FROM now() - coalesce(a.xact_start, a.backend_start))::bigint,
+       coalesce(substring(a.application_name from ' since (.+)$'),
+                to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')),
+       left(a.query, 120)
   FROM pg_stat_activity a
 """
 _HOLDERS = f"""{_WHO} JOIN pg_locks l ON l.pid = a.pid
@@ -94,8 +103,8 @@ class UpgradeLock:
         """Return the lock, waited for up to `wait_s` seconds.
 
         `migrating` is the backend's pid of the connection that migrates. Raises PostgresError
-        with the holder's pid, host and start when the time is over, and for a connection pooler
-        in transaction mode, behind which no session keeps a lock.
+        with the holder's pid, host and since when it holds the lock, when the time is over, and
+        for a connection pooler in transaction mode, behind which no session keeps a lock.
         """
         deadline = time.monotonic() + wait_s
         lock = cls(connect())
@@ -154,9 +163,8 @@ class UpgradeLock:
                 log.info("Waiting for %s", names)
                 told = True
             time.sleep(POLL_S)
-        name = f"stage1 upgrade {platform.node()[:30]}:{os.getpid()}"[:APPLICATION_NAME_LENGTH]
-        self._connection.execute("SELECT set_config('application_name', %s, false)", [name])
-        self._connection.execute("SELECT set_config('idle_session_timeout', '0', false)")
+        name = f"stage1 upgrade {platform.node()[:HOST_LENGTH]}:{os.getpid()}"
+        self._connection.execute(_NAME, [name])
 
     def _refuse_pooler(self, migrating: int) -> None:
         pids = {self._one("SELECT pg_backend_pid()") for _ in range(2)}

@@ -44,7 +44,7 @@ def command(context: Stage1, *, as_json: bool) -> None:
                 f"{entry.started_at:%Y-%m-%d %H:%M:%S}",
                 entry.duration_ms,
                 entry.db_user,
-                f"{entry.os_user}@{entry.host}",
+                f"{entry.os_user}@{entry.host}" if entry.host else "a script",
                 entry.application_version or "",
                 len(entry.questdb),
             )

@@ -30,13 +30,10 @@ def plan(made: Plan, *, sql: bool) -> None:
 def _revision(each: RevisionPlan, *, sql: bool) -> None:
     click.echo()
     click.secho(f"{each.revision}  {each.title}", bold=True)
-    locks = {
-        (f"{s.lock} on {', '.join(s.tables)}", s.rows): None
-        for s in each.postgres
-        if s.lock and s.tables
-    }
-    for lock, rows in locks:
-        click.echo(f"  lock     {lock}{f', about {rows:,} rows' if rows else ''}")
+    locks = dict.fromkeys(lock for s in each.postgres for lock in s.locks)
+    for held in locks:
+        rows = f", about {held.rows:,} rows" if held.rows else ""
+        click.echo(f"  lock     {held.lock} on {held.table}{rows}")
     kinds = Counter(statement.kind for statement in each.postgres)
     counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     click.echo(f"  runs     {counted or 'nothing in PostgreSQL'}")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from questdb_ddl import LiveTable
+    from questdb_ddl import LiveTable, Table
     from stage1_schema.alembic_plugin.comparison import Comparison
     from stage1_schema.settings import Roles, Settings
 
@@ -46,13 +46,12 @@ def check(settings: Settings) -> Check:
     Raises Stage1Error when a store cannot be reached.
     """
     from questdb_ddl import live_tables  # noqa: PLC0415 - status loads this module without it
-    from stage1_schema.ops.datasets import recorded_tables  # noqa: PLC0415
 
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
-        recorded = recorded_tables(connection)
+        tables = recorded(connection)
         postgres = compare_postgres(connection, settings.roles)
     with plain_questdb_errors(), client(settings.questdb) as questdb:
-        return Check(postgres, compare_questdb(live_tables(questdb), recorded))
+        return Check(postgres, compare_questdb(live_tables(questdb), tables))
 
 
 def compare_postgres(connection: Connection, roles: Roles | None = None) -> tuple[Comparison, ...]:
@@ -62,6 +61,7 @@ def compare_postgres(connection: Connection, roles: Roles | None = None) -> tupl
     from alembic.script import ScriptDirectory  # noqa: PLC0415
     from sqlalchemy import text  # noqa: PLC0415
 
+    from stage1_schema.alembic_plugin import ownership  # noqa: PLC0415
     from stage1_schema.alembic_plugin.environment import COMPARISON  # noqa: PLC0415
     from stage1_schema.models import Base  # noqa: PLC0415
     from stage1_schema.ops import migrate  # noqa: PLC0415
@@ -72,6 +72,8 @@ def compare_postgres(connection: Connection, roles: Roles | None = None) -> tupl
             " set_config('stage1.readonly_role', :readonly, true)"
         )
         connection.execute(text(said), {"app": roles.app, "readonly": roles.readonly})
+        # Who owns sees its own default privileges, and not its own rights.
+        ownership.act_as_owner(connection, roles.owner, creates=False)
     script = ScriptDirectory.from_config(migrate.config())
     context = MigrationContext.configure(connection, opts={**COMPARISON, "script": script})
     produce_migrations(context, Base.metadata)
@@ -79,17 +81,36 @@ def compare_postgres(connection: Connection, roles: Roles | None = None) -> tupl
     return found
 
 
-def compare_questdb(
-    live: Mapping[str, LiveTable], recorded: Iterable[str]
-) -> tuple[Comparison, ...]:
-    """Compare the shared tables, and the dataset tables that stand."""
-    from stage1_schema.alembic_plugin.questdb_compare import compared  # noqa: PLC0415
-    from stage1_schema.ops import series  # noqa: PLC0415
+def recorded(connection: Connection) -> tuple[Table, ...]:
+    """Return what PostgreSQL declares beside the shared QuestDB tables; nothing before head.
 
-    return tuple(
-        comparison
-        for table in series.declared(recorded, live)
-        for comparison in compared(table, live.get(table.name.lower()))
+    That is the tables of datasets, runs and simulations, and a shared one with more indicators.
+    """
+    from stage1_schema.ops import migrate, owned  # noqa: PLC0415 - as above
+
+    if migrate.revision(connection) != migrate.head():
+        return ()
+    return tuple(t for t in owned.read(connection).tables if t not in owned.SHARED.tables)
+
+
+def compare_questdb(
+    live: Mapping[str, LiveTable], recorded: Iterable[Table]
+) -> tuple[Comparison, ...]:
+    """Compare the shared tables, and those that PostgreSQL records."""
+    from questdb_ddl.tables import SHARED_TABLES  # noqa: PLC0415 - as above
+    from stage1_schema.alembic_plugin.questdb_compare import (  # noqa: PLC0415
+        compared,
+        recorded_tables,
+    )
+
+    more = {table.name: table for table in recorded}
+    return (
+        *(
+            comparison
+            for table in SHARED_TABLES
+            for comparison in compared(more.pop(table.name, table), live.get(table.name.lower()))
+        ),
+        *recorded_tables(more.values(), live),
     )
 
 
@@ -98,6 +119,10 @@ def postgres(connection: Connection, roles: Roles | None = None) -> tuple[str, .
     return tuple(str(each) for each in compare_postgres(connection, roles) if each.difference)
 
 
-def questdb(live: Mapping[str, LiveTable], recorded: Iterable[str]) -> tuple[str, ...]:
-    """Return how QuestDB differs, one line for each difference or table that was skipped."""
-    return tuple(str(each) for each in compare_questdb(live, recorded) if not each.equal)
+def questdb(live: Mapping[str, LiveTable], recorded: Iterable[Table]) -> tuple[str, ...]:
+    """Return how the tables that stand and the shared ones differ, one line for each difference.
+
+    A suspended table is one too.
+    """
+    standing = [table for table in recorded if table.name.lower() in live]
+    return tuple(str(each) for each in compare_questdb(live, standing) if not each.equal)

@@ -1,4 +1,7 @@
-"""One hash of both stores' structure: what a plan was made from. Rows do not count."""
+"""One hash of what a plan was made from: both stores' structure, the pending files, the arguments.
+
+Rows do not count.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from stage1_schema.ops import migrate
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
     from stage1_schema.settings import QuestDBSettings
@@ -49,13 +54,19 @@ SELECT string_agg(line, E'\\n' ORDER BY line COLLATE "C") FROM (
 """)
 
 
-def take(connection: Connection, questdb: QuestDBSettings | None) -> str:
-    """Return the sha256 over the catalogue, the revision and the shared QuestDB tables.
+def take(
+    connection: Connection, questdb: QuestDBSettings | None, arguments: Sequence[str] = ()
+) -> str:
+    """Return the sha256 over what would run and over what stands.
 
-    Without `questdb` it is of PostgreSQL alone. Raises QuestDBError when QuestDB does not answer.
+    That is the revision, the files and frozen bodies of the pending ones, the `arguments` of `-x`,
+    the catalogue and the shared QuestDB tables; without `questdb`, PostgreSQL alone. Raises
+    QuestDBError when QuestDB does not answer.
     """
     digest = hashlib.sha256()
-    digest.update((migrate.revision(connection) or "base").encode())
+    revision = migrate.revision(connection)
+    would_run = [revision or "base", *migrate.pending(revision), "-x", *arguments]
+    digest.update("\n".join(would_run).encode())
     digest.update((connection.execute(_CATALOGUE).scalar_one() or "").encode())
     if questdb is not None:
         from questdb_ddl import live_tables  # noqa: PLC0415 - PostgreSQL may be all there is

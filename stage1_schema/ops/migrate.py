@@ -56,6 +56,14 @@ def revision(connection: Connection) -> str | None:
     return ", ".join(heads) or None
 
 
+def pending(revision: str | None) -> tuple[str, ...]:
+    """Return the revisions after `revision`, in order, each with the hash of its files."""
+    scripts = ScriptDirectory.from_config(config())
+    with one_line_errors():
+        steps = list(scripts.iterate_revisions("head", revision or "base"))
+    return tuple(f"{each.revision} {history.file_hash(each, scripts)}" for each in steps[::-1])
+
+
 def changed(connection: Connection) -> tuple[history.Changed, ...]:
     """Return the applied revisions whose file is no longer what was applied."""
     return history.changed_revisions(connection, ScriptDirectory.from_config(config()))

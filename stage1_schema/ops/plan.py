@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import io
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,12 @@ from alembic.script import ScriptDirectory
 from pglast import split
 from sqlalchemy import text
 
-from stage1_schema.alembic_plugin import standing
+from stage1_schema.alembic_plugin import questdb_pending, standing
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import fingerprint, migrate, squawk
-from stage1_schema.ops.statements import Hazard, effect
+from stage1_schema.ops.statements import REFERENCE, TRIGGER, Effect, Hazard, effect
+from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -46,6 +47,8 @@ _QUESTDB_HAZARDS = (
     ),
     (re.compile(r"\bSET TTL\b", re.IGNORECASE), "deletes data"),
     (re.compile(r"\bALTER COLUMN \S+ TYPE\b", re.IGNORECASE), "rewrites table"),
+    (re.compile(r"\bDEDUP DISABLE\b", re.IGNORECASE), Hazard.DROPS_DEDUPLICATION),
+    (re.compile(r'\bTO "[^"]+_retired_\d{8}T\d{6}Z"$', re.IGNORECASE), Hazard.PUTS_DATA_AWAY),
 )
 
 
@@ -54,15 +57,31 @@ class PlanRefusedError(Stage1Error):
 
 
 @dataclass(frozen=True)
+class TableLock:
+    """A lock on a table that stood before the run; `rows` is estimated."""
+
+    table: str
+    lock: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class Statement:
-    """One statement for PostgreSQL; `rows` is the estimate for the largest table it locks."""
+    """One statement for PostgreSQL."""
 
     sql: str
     kind: str
-    tables: tuple[str, ...] = ()
-    lock: str | None = None
-    rows: int = 0
+    locks: tuple[TableLock, ...] = ()
     hazards: tuple[str, ...] = ()
+
+
+@dataclass
+class _Standing:
+    """The tables with their rows, and each index's table; what a script makes on the way is new."""
+
+    rows: Mapping[str, int]
+    indexes: dict[str, str]
+    new: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -108,20 +127,25 @@ class Plan:
 def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
     """Return the plan for head; changes nothing. `arguments` are what `-x` says.
 
-    Raises Stage1Error when a store cannot be read.
+    Raises Stage1Error when a store cannot be read, and for a change of QuestDB that is refused.
     """
     questdb = None if "questdb=skip" in arguments else settings.questdb
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
         revision = migrate.revision(connection)
-        rows = _rows(connection)
+        stands = _Standing(_rows(connection), _indexes(connection))
         legacy = standing.look(connection).rows if revision is None else 0
         version = connection.execute(text("SHOW server_version")).scalar_one().split(".")[0]
-        taken = fingerprint.take(connection, questdb)
+        taken = fingerprint.take(connection, questdb, arguments)
     head = migrate.head()
     revisions: tuple[RevisionPlan, ...] = ()
     if revision != head:
         drops = legacy and any(each.startswith("legacy=drop") for each in arguments)
-        revisions = tuple(_revisions(_script(settings, revision), rows, version, drops=bool(drops)))
+        pending: list[Any] = []
+        script = _script(settings, revision, pending)
+        if questdb and pending:
+            with plain_questdb_errors(), client(questdb) as connected:
+                questdb_pending.check(connected, pending)
+        revisions = tuple(_revisions(script, stands, version, drops=bool(drops)))
     return Plan(
         postgres_where=settings.postgres.where,
         questdb_where=settings.questdb.where if questdb else "skipped",
@@ -144,8 +168,8 @@ def carry_out(
 ) -> None:
     """Carry out `plan`; `expected` is the fingerprint of a plan that was approved before.
 
-    Raises PlanRefusedError for a hazard not in `allow`, and when a store is not what it was when
-    the plan was made; nothing is changed then.
+    Raises PlanRefusedError for a hazard not in `allow`, and when a store or a pending file is not
+    what it was when the plan was made; nothing is changed then.
     """
     if expected is not None and expected != plan.fingerprint:
         raise _moved(plan)
@@ -160,7 +184,7 @@ def carry_out(
     questdb = None if "questdb=skip" in plan.arguments else settings.questdb
 
     def check(connection: Connection) -> None:
-        if fingerprint.take(connection, questdb) != plan.fingerprint:
+        if fingerprint.take(connection, questdb, plan.arguments) != plan.fingerprint:
             raise _moved(plan)
 
     migrate.upgrade(settings, arguments=plan.arguments, progress=progress, under_lock=check)
@@ -168,13 +192,16 @@ def carry_out(
 
 def _moved(plan: Plan) -> PlanRefusedError:
     return PlanRefusedError(
-        "A store is not what it was when the plan was made. Nothing was changed.",
+        "A store, a pending revision or -x is not what it was when the plan was made."
+        " Nothing was changed.",
         next_step=f"look at the new plan: stage1 plan (this one was {plan.fingerprint[:12]}…).",
     )
 
 
-def _script(settings: Settings, revision: str | None) -> str:
+def _script(settings: Settings, revision: str | None, pending: list[Any]) -> str:
     config = migrate.config(settings)
+    config.attributes["questdb_pending"] = pending  # gets the operations
+    config.attributes["history"] = False
     config.output_buffer = buffer = io.StringIO()
     with migrate.one_line_errors():
         command.upgrade(config, f"{revision}:head" if revision else "head", sql=True)
@@ -182,14 +209,13 @@ def _script(settings: Settings, revision: str | None) -> str:
 
 
 def _revisions(
-    script: str, rows: Mapping[str, int], version: str, *, drops: bool
+    script: str, stands: _Standing, version: str, *, drops: bool
 ) -> Iterable[RevisionPlan]:
     scripts = ScriptDirectory.from_config(migrate.config())
     findings = squawk.lint(script, version)
-    new: set[str] = set()
     for number, part, first in _parts(script):
         found = scripts.get_revision(number)
-        statements = tuple(_statements(part, rows, new))
+        statements = tuple(_statements(part, stands))
         questdb = tuple(_questdb(part))
         hazards = [h for each in statements for h in each.hazards]
         hazards += [h for sql in questdb for pattern, h in _QUESTDB_HAZARDS if pattern.search(sql)]
@@ -217,7 +243,7 @@ def _parts(script: str) -> Iterable[tuple[str, str, int]]:
         line += part.count("\n")
 
 
-def _statements(part: str, rows: Mapping[str, int], new: set[str]) -> Iterable[Statement]:
+def _statements(part: str, stands: _Standing) -> Iterable[Statement]:
     for sql in split(part):
         shown = "\n".join(s for s in sql.splitlines() if not s.startswith("-- QuestDB")).strip()
         if not shown:
@@ -226,16 +252,28 @@ def _statements(part: str, rows: Mapping[str, int], new: set[str]) -> Iterable[S
         if found.kind in _NOT_SHOWN or found.tables == ("alembic_version",):
             continue
         if found.creates:
-            new.add(found.creates)
-        largest = max((rows.get(t, 0) for t in found.tables if t not in new), default=0)
-        stood = any(table not in new for table in found.tables)
-        hazards = tuple(
-            str(h)
-            for h in found.hazards
-            if (largest > SMALL_ROWS if h in _INSTANT else stood or h == Hazard.UNKNOWN)
-        )
-        lock = str(found.lock) if found.lock and stood else None
-        yield Statement(shown, found.kind, found.tables, lock, largest, hazards)
+            stands.new.add(found.creates)
+        yield _statement(shown, found, stands)
+
+
+def _statement(sql: str, found: Effect, stands: _Standing) -> Statement:
+    """Leave out locks on what the script itself makes, and what is no hazard there."""
+    of_indexes = (stands.indexes[name] for name in found.indexes if name in stands.indexes)
+    named = dict.fromkeys((*found.tables, *of_indexes))
+    tables = [table for table in named if table not in stands.new]
+    lasts = tables and found.lock and not found.lock.instant
+    others = [table for table in found.references if table not in stands.new]
+    locks = dict.fromkeys(others, REFERENCE if lasts else TRIGGER)
+    locks |= {table: found.lock for table in tables if found.lock}
+    largest = max((stands.rows.get(table, 0) for table in tables), default=0)
+    stood = bool(tables) or not named
+    hazards = (
+        str(hazard)
+        for hazard in found.hazards
+        if (largest > SMALL_ROWS if hazard in _INSTANT else stood or hazard == Hazard.UNKNOWN)
+    )
+    held = (TableLock(name, str(lock), stands.rows.get(name, 0)) for name, lock in locks.items())
+    return Statement(sql, found.kind, tuple(held), tuple(hazards))
 
 
 def _questdb(part: str) -> Iterable[str]:
@@ -256,6 +294,15 @@ def _rows(connection: Connection) -> dict[str, int]:
           FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
     """
     return {row.relname: row.rows for row in connection.execute(text(query))}
+
+
+def _indexes(connection: Connection) -> dict[str, str]:
+    query = """
+        SELECT i.relname AS name, t.relname AS of FROM pg_index x
+          JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
+         WHERE t.relnamespace = 'public'::regnamespace
+    """
+    return {row.name: row.of for row in connection.execute(text(query))}
 
 
 def _reversible(script: Script) -> bool:

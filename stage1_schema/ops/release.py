@@ -27,7 +27,7 @@ def release(directory: Path | None = None) -> tuple[str, ...]:
     directory = directory or _migrations()
     if problems := tuple(check(directory)):
         raise Stage1Error(
-            f"Released migrations were changed: {' '.join(problems)}",
+            f"What was released has changed: {' '.join(problems)}",
             next_step="git checkout the files, and make a new revision for the change.",
         )
     listed = _listed(directory)
@@ -38,18 +38,22 @@ def release(directory: Path | None = None) -> tuple[str, ...]:
 
 
 def check(directory: Path | None = None) -> Iterator[str]:
-    """Yield a sentence for each released file that is changed, gone or new."""
+    """Yield a sentence for each released file that is changed, gone or new.
+
+    A file is new where its number is not past the last released one; before the first release,
+    every file may change.
+    """
     directory = directory or _migrations()
     listed = _listed(directory)
-    released = {_number(path) for path in listed}
+    last = max(map(_number, listed), default="")
     for path, digest in listed.items():
         if not (directory / path).is_file():
             yield f"{path} was released and is gone."
         elif _hash(directory / path) != digest:
             yield f"{path} was released and has been changed."
     for path in _files(directory):
-        if path not in listed and _number(path) in released:
-            yield f"{path} belongs to a released revision and is not listed."
+        if path not in listed and _number(path) <= last:
+            yield f"{path} is not listed, and {last} has been released."
 
 
 def _migrations() -> Path:

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pglast import ast, enums, parse_sql
+from pglast import Error, ast, enums, parse_sql
+
+from stage1_schema.ops import blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 class Hazard(StrEnum):
@@ -20,6 +25,8 @@ class Hazard(StrEnum):
     REWRITES_TABLE = "rewrites table"
     BLOCKS_WRITES = "blocks writes"
     BLOCKS_READS = "blocks reads and writes"
+    PUTS_DATA_AWAY = "puts data away"
+    DROPS_DEDUPLICATION = "drops deduplication"
     NOT_REVERSIBLE = "not reversible"
     UNKNOWN = "unknown statement"
 
@@ -46,17 +53,34 @@ TRIGGER = Lock("SHARE ROW EXCLUSIVE", "writes")
 REFERENCE = Lock("SHARE ROW EXCLUSIVE", "writes", instant=False)
 CATALOGUE = Lock("ACCESS EXCLUSIVE", "reads and writes")
 SCAN = Lock("ACCESS EXCLUSIVE", "reads and writes", instant=False)
+_ORDER = [None, ROWS, ONLINE, BUILD, TRIGGER, REFERENCE, CATALOGUE, SCAN]
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What one statement does: `creates` names a table that is new with it."""
+    """What one statement does.
+
+    `lock` is on `tables` and on the tables of `indexes`; `references` are locked too, against
+    writes. `creates` names a table that is new with the statement.
+    """
 
     kind: str
     tables: tuple[str, ...] = ()
     lock: Lock | None = None
     hazards: tuple[Hazard, ...] = ()
     creates: str | None = None
+    indexes: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+    def with_parts(self, parts: Sequence[Effect]) -> Effect:
+        """Return this effect and those of the statements inside."""
+        every = (self, *parts)
+        lock = max((each.lock for each in every), key=_ORDER.index)
+        together = {
+            name: tuple(dict.fromkeys(value for each in every for value in getattr(each, name)))
+            for name in ("tables", "hazards", "indexes", "references")
+        }
+        return Effect(self.kind, lock=lock, creates=self.creates, **together)
 
 
 _SILENT = (
@@ -66,7 +90,6 @@ _SILENT = (
     ast.CreateFunctionStmt,
     ast.GrantStmt,
     ast.CommentStmt,
-    ast.DoStmt,
     ast.AlterDefaultPrivilegesStmt,
     ast.CreateSchemaStmt,
     ast.CreateEnumStmt,
@@ -74,7 +97,10 @@ _SILENT = (
     ast.GrantRoleStmt,
     ast.AlterOwnerStmt,
 )
+_WRITES = (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)  # as a part: in a WITH
 _DATA = {enums.ObjectType.OBJECT_TABLE, enums.ObjectType.OBJECT_MATVIEW}
+_RELATIONS = {*_DATA, enums.ObjectType.OBJECT_VIEW}
+_SERIALS = {"serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"}
 _ON_TABLE = {enums.ObjectType.OBJECT_TRIGGER, enums.ObjectType.OBJECT_POLICY}
 
 C = enums.AlterTableType
@@ -96,6 +122,22 @@ def effect(statement: str) -> Effect:
     """Return what `statement` locks and endangers; one that is not known is a hazard by itself."""
     (parsed,) = parse_sql(statement)
     node: Any = parsed.stmt
+    if isinstance(node, ast.DoStmt):
+        parts = [_inside(each) for each in blocks.statements(statement)]
+        return Effect("DO").with_parts(parts)
+    return _of(node).with_parts([_of(each) for each in _walk(node) if isinstance(each, _WRITES)])
+
+
+def _inside(statement: str | None) -> Effect:
+    if statement is None:
+        return Effect("EXECUTE", hazards=(Hazard.UNKNOWN,))
+    try:
+        return effect(statement)
+    except (Error, ValueError):  # PL/pgSQL's own variables can make a text no statement
+        return Effect("EXECUTE", hazards=(Hazard.UNKNOWN,))
+
+
+def _of(node: Any) -> Effect:  # noqa: ANN401 - pglast's nodes
     name = type(node).__name__
     if isinstance(node, _SILENT):
         return Effect(_WORDS.get(name, name))
@@ -103,8 +145,23 @@ def effect(statement: str) -> Effect:
     return known(node) if known else Effect(name, hazards=(Hazard.UNKNOWN,))
 
 
-def _create_table(node: Any) -> Effect:  # noqa: ANN401 - pglast's nodes
-    return Effect("CREATE TABLE", (), None, creates=node.relation.relname)
+def _walk(node: Any) -> Iterator[Any]:  # noqa: ANN401
+    """Yield everything inside a node."""
+    children = node if isinstance(node, tuple) else [getattr(node, slot, None) for slot in node]
+    for child in children:
+        if isinstance(child, ast.Node):
+            yield child
+        if isinstance(child, ast.Node | tuple):
+            yield from _walk(child)
+
+
+def _create_table(node: Any) -> Effect:  # noqa: ANN401
+    return Effect("CREATE TABLE", creates=node.relation.relname, references=_referenced(node))
+
+
+def _referenced(node: Any) -> tuple[str, ...]:  # noqa: ANN401
+    keys: list[Any] = [each for each in _walk(node) if isinstance(each, ast.Constraint)]
+    return tuple(dict.fromkeys(each.pktable.relname for each in keys if each.pktable))
 
 
 def _index(node: Any) -> Effect:  # noqa: ANN401
@@ -118,26 +175,35 @@ def _drop(node: Any) -> Effect:  # noqa: ANN401
     names = [
         [part.sval for part in each] if isinstance(each, tuple) else [] for each in node.objects
     ]
+    last = tuple(each[-1] for each in names if each)
     kind = f"DROP {node.removeType.name.removeprefix('OBJECT_')}"
-    if node.removeType in _DATA:
-        return Effect(kind, tuple(n[-1] for n in names if n), CATALOGUE, (Hazard.DELETES_DATA,))
+    # What else goes with it is not in the statement: columns of a type, tables of a schema.
+    cascades = node.behavior == enums.DropBehavior.DROP_CASCADE
+    hazards = (Hazard.DELETES_DATA,) * (cascades or node.removeType in _DATA)
+    if node.removeType in _RELATIONS:
+        return Effect(kind, last, CATALOGUE, hazards)
     if node.removeType in _ON_TABLE:
-        return Effect(kind, tuple(n[-2] for n in names if len(n) > 1), CATALOGUE)
+        return Effect(kind, tuple(n[-2] for n in names if len(n) > 1), CATALOGUE, hazards)
     if node.removeType == enums.ObjectType.OBJECT_INDEX:
-        return Effect(
-            kind + " CONCURRENTLY" * node.concurrent, (), ONLINE if node.concurrent else CATALOGUE
-        )
-    if node.removeType == enums.ObjectType.OBJECT_SCHEMA:
-        return Effect(kind, (), CATALOGUE, (Hazard.DELETES_DATA,))
-    return Effect(kind)
+        lock = ONLINE if node.concurrent else CATALOGUE
+        how = " CONCURRENTLY" * node.concurrent
+        return Effect(kind + how, (), lock, hazards, indexes=last)
+    return Effect(kind, (), None, hazards)
+
+
+def _rename(node: Any) -> Effect:  # noqa: ANN401
+    names = (node.relation.relname,) if node.relation else ()
+    if node.renameType == enums.ObjectType.OBJECT_INDEX or not names:
+        return Effect("RENAME")  # an index's name is none of its table's readers' business
+    return Effect("RENAME", names, CATALOGUE)
 
 
 def _alter(node: Any) -> Effect:  # noqa: ANN401
     parts = [_command(command) for command in node.cmds]
-    order = [ONLINE, TRIGGER, REFERENCE, CATALOGUE, SCAN]
-    lock = max((lock for lock, _ in parts), key=order.index)
+    lock = max((lock for lock, _ in parts), key=_ORDER.index)
     hazards = tuple(dict.fromkeys(hazard for _, found in parts for hazard in found))
-    return Effect("ALTER TABLE", (node.relation.relname,), lock, hazards)
+    table = node.relation.relname
+    return Effect("ALTER TABLE", (table,), lock, hazards, references=_referenced(node))
 
 
 def _command(command: Any) -> tuple[Lock, tuple[Hazard, ...]]:  # noqa: ANN401
@@ -152,14 +218,22 @@ def _command(command: Any) -> tuple[Lock, tuple[Hazard, ...]]:  # noqa: ANN401
 
 
 def _column(column: Any) -> tuple[Lock, tuple[Hazard, ...]]:  # noqa: ANN401
-    """Tell a column that is added in the catalogue from one that is written into every row."""
-    for constraint in column.constraints or ():
-        kind = constraint.contype
-        if kind in (enums.ConstrType.CONSTR_GENERATED, enums.ConstrType.CONSTR_IDENTITY):
-            return SCAN, (Hazard.REWRITES_TABLE, Hazard.BLOCKS_READS)
-        # now() is one value for all rows; any other function may give each row its own.
-        if kind == enums.ConstrType.CONSTR_DEFAULT and _calls(constraint.raw_expr) - {"now"}:
-            return SCAN, (Hazard.REWRITES_TABLE, Hazard.BLOCKS_READS)
+    """Tell a column that is added in the catalogue from one that is read in or written to rows."""
+    kinds = enums.ConstrType
+    constraints = column.constraints or ()
+    defaults = [each.raw_expr for each in constraints if each.contype == kinds.CONSTR_DEFAULT]
+    found = {each.contype for each in constraints}
+    # now() is one value for all rows; any other function may give each row its own.
+    if (
+        found & {kinds.CONSTR_GENERATED, kinds.CONSTR_IDENTITY}
+        or column.typeName.names[-1].sval in _SERIALS
+        or any(_calls(default) - {"now"} for default in defaults)
+    ):
+        return SCAN, (Hazard.REWRITES_TABLE, Hazard.BLOCKS_READS)
+    # A key of a column without values holds for every row unasked; a CHECK does not.
+    read = {kinds.CONSTR_UNIQUE, kinds.CONSTR_PRIMARY, kinds.CONSTR_CHECK}
+    if found & read or (defaults and kinds.CONSTR_FOREIGN in found):
+        return SCAN, (Hazard.BLOCKS_READS,)
     return CATALOGUE, ()
 
 
@@ -177,17 +251,8 @@ def _constraint(constraint: Any) -> tuple[Lock, tuple[Hazard, ...]]:  # noqa: AN
 
 
 def _calls(expression: Any) -> set[str]:  # noqa: ANN401
-    found: set[str] = set()
-    waiting = [expression]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, tuple):
-            waiting += node
-        elif isinstance(node, ast.FuncCall):
-            found.add((node.funcname or ())[-1].sval)
-        elif isinstance(node, ast.Node):
-            waiting += [getattr(node, slot, None) for slot in node]
-    return found
+    found = (each for each in (expression, *_walk(expression)) if isinstance(each, ast.FuncCall))
+    return {(each.funcname or ())[-1].sval for each in found}
 
 
 def _rows(kind: str, *hazards: Hazard) -> Any:  # noqa: ANN401
@@ -201,7 +266,6 @@ _WORDS = {
     "CreateFunctionStmt": "CREATE FUNCTION",
     "GrantStmt": "GRANT",
     "CommentStmt": "COMMENT",
-    "DoStmt": "DO",
     "AlterDefaultPrivilegesStmt": "ALTER DEFAULT PRIVILEGES",
 }
 _KNOWN: dict[str, Any] = {
@@ -211,9 +275,7 @@ _KNOWN: dict[str, Any] = {
     "AlterTableStmt": _alter,
     "CreateTrigStmt": lambda node: Effect("CREATE TRIGGER", (node.relation.relname,), TRIGGER),
     "ViewStmt": lambda node: Effect("CREATE VIEW", (node.view.relname,), CATALOGUE),
-    "RenameStmt": lambda node: Effect(
-        "RENAME", (node.relation.relname,) if node.relation else (), CATALOGUE
-    ),
+    "RenameStmt": _rename,
     "TruncateStmt": lambda node: Effect(
         "TRUNCATE", tuple(r.relname for r in node.relations), CATALOGUE, (Hazard.DELETES_DATA,)
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -10,7 +10,6 @@ from sqlalchemy import text
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import drift, migrate
-from stage1_schema.ops.datasets import recorded_tables
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from questdb_ddl import LiveTable
+    from questdb_ddl import LiveTable, Table
     from stage1_schema.settings import Settings
 
 EXACT_ROWS = 100_000
@@ -81,7 +80,6 @@ class Status:
 
     postgres: PostgresStatus
     questdb: QuestDBStatus
-    recorded: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def healthy(self) -> bool:
@@ -102,7 +100,7 @@ class Status:
 
 def read(settings: Settings) -> Status:
     """Return the status of both stores; one that fails is reported, and the other still read."""
-    recorded: list[str] = []
+    recorded: list[Table] = []
     try:
         postgres = _postgres(settings, recorded)
     except Stage1Error as error:
@@ -112,14 +110,14 @@ def read(settings: Settings) -> Status:
         questdb = _questdb(settings, recorded)
     except Stage1Error as error:
         questdb = QuestDBStatus(settings.questdb.where, settings.questdb.local, error=str(error))
-    return Status(postgres, questdb, tuple(recorded))
+    return Status(postgres, questdb)
 
 
-def _postgres(settings: Settings, recorded: list[str]) -> PostgresStatus:
+def _postgres(settings: Settings, recorded: list[Table]) -> PostgresStatus:
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
         revision = migrate.revision(connection)
         head = migrate.head()
-        recorded += recorded_tables(connection)
+        recorded += drift.recorded(connection)
         return PostgresStatus(
             where=settings.postgres.where,
             local=settings.postgres.local,
@@ -151,7 +149,7 @@ def _postgres_tables(connection: Connection) -> Iterable[PostgresTable]:
             yield PostgresTable(name, count, exact=True)
 
 
-def _questdb(settings: Settings, recorded: list[str]) -> QuestDBStatus:
+def _questdb(settings: Settings, recorded: list[Table]) -> QuestDBStatus:
     from questdb_ddl import live_tables  # noqa: PLC0415 - PostgreSQL may be all that answers
 
     with plain_questdb_errors(), client(settings.questdb) as questdb:

@@ -11,13 +11,16 @@ import pytest
 
 from stage1_schema.ops import migrate
 from tests.migrations.commands import ROOT
-from tests.plugins.databases import environment
+from tests.plugins.databases import ROLES, client, environment
 
 DOCUMENT = (ROOT / "docs" / "writing-a-migration.md").read_text()
 SECTIONS = {
     part.splitlines()[0]: part for part in re.split(r"^## ", DOCUMENT, flags=re.MULTILINE)[1:]
 }
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+DATASETS = """INSERT INTO datasets (dataset_id, dataset_slug, metadata)
+SELECT gen_random_uuid(), 'd' || n, '{"exchange": "x"}' FROM generate_series(1, 1000) n
+"""
 BIN = Path(sys.executable).parent
 
 
@@ -84,6 +87,8 @@ class Reader:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_example(both, tmp_path, section):
     migrate.upgrade(both)
+    with client(both, ROLES.owner) as connection:
+        connection.execute(DATASETS)
     for name in ("migrations", "stage1_schema", "questdb_ddl"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("alembic.ini", "pyproject.toml", "Makefile"):

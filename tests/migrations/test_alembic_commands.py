@@ -1,12 +1,15 @@
 """Alembic's own command line: generating a revision, and the offline script."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-from stage1_schema.connect import connect
+from stage1_schema.alembic_plugin import history
+from stage1_schema.connect import connect, engine
 from stage1_schema.ops import migrate
-from tests.migrations.commands import ALEMBIC, alembic, offline, psql
+from tests.migrations.commands import ALEMBIC, ROOT, alembic, offline, psql
+from tests.plugins.databases import ROLES, environment
 
 
 def execute(settings, statement):
@@ -60,6 +63,38 @@ def test_offline_script_brings_an_empty_database_to_head(checkout, both, questdb
     assert done.returncode == 0, done.stderr
 
 
+def test_offline_script_records_its_steps(empty, checkout):
+    """As a run does: `stage1 history` lists them, and no file counts as changed."""
+    for script in (
+        alembic(checkout, empty, "upgrade", "0005", "--sql"),
+        alembic(checkout, empty, "upgrade", "0005:head", "--sql"),
+        alembic(checkout, empty, "downgrade", "0013:0012", "--sql"),
+    ):
+        done = psql(empty, script)
+        assert done.returncode == 0, done.stderr
+    numbers = [f"{number:04d}" for number in range(1, int(migrate.head()) + 1)]
+    with engine(empty.postgres).connect() as connection:
+        steps = history.read(connection)
+        assert [(step.revision, step.direction) for step in steps] == [
+            *((number, "upgrade") for number in numbers),
+            ("0013", "downgrade"),
+        ]
+        assert {step.db_user for step in steps} == {ROLES.owner}
+        assert migrate.changed(connection) == ()
+    done = subprocess.run(
+        [ALEMBIC.with_name("stage1"), "history"],
+        cwd=checkout,
+        env={"PATH": "/usr/bin:/bin", **environment(empty)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.count("a script") == len(steps)
+    migrate.upgrade(empty, arguments=["questdb=skip"])
+    with engine(empty.postgres).connect() as connection:
+        assert [step.host is None for step in history.read(connection)[-2:]] == [True, False]
+
+
 def test_offline_script_needs_no_server_and_no_settings(checkout, both):
     done = subprocess.run(
         [ALEMBIC, "upgrade", "head", "--sql"],
@@ -78,3 +113,43 @@ def test_offline_script_stops_where_an_earlier_stage1_stands(checkout, both):
     done = psql(both, alembic(checkout, both, "upgrade", "head", "--sql"))
     assert done.returncode != 0
     assert "Tables of an earlier Stage1 stand: walkforward_runs" in done.stderr
+
+
+NO_OP = """import json, sys
+from alembic.config import main
+try:
+    main(["upgrade", "head"])
+finally:
+    print(json.dumps(sorted(sys.modules)))
+"""
+NOT_NEEDED = (
+    "questdb_ddl",
+    "pglast",
+    "urllib3",
+    "rich",
+    "click",
+    "stage1_schema.models",
+    "stage1_schema.ops",
+    "stage1_schema.alembic_plugin.compare",
+    "stage1_schema.alembic_plugin.questdb_compare",
+    "stage1_schema.alembic_plugin.legacy_import",
+    "stage1_schema.alembic_plugin.legacy_merge",
+    "stage1_schema.alembic_plugin.legacy_plan",
+)
+
+
+def test_nothing_to_do_imports_nothing_that_is_not_needed(migrated):
+    done = subprocess.run(
+        [sys.executable, "-c", NO_OP],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", **environment(migrated)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = json.loads(done.stdout.splitlines()[-1])
+    assert "stage1_schema.alembic_plugin.environment" in loaded
+    assert [
+        name for name in loaded if f"{name}.".startswith(tuple(f"{n}." for n in NOT_NEEDED))
+    ] == []

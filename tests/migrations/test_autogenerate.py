@@ -5,6 +5,7 @@ import shutil
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from alembic.util import CommandError
 from sqlalchemy import Numeric
 
 from stage1_schema import sql
@@ -13,6 +14,13 @@ from stage1_schema.models import Base
 from stage1_schema.ops import migrate
 from tests.migrations.catalogue import catalogue
 from tests.plugins.databases import ROLES, client, superuser
+
+LIVE = '''"""Run SQL that may change.\n"""
+from alembic import op
+revision, down_revision = "0014", "0013"
+def upgrade():
+    op.run_sql_file("{name}")
+'''
 
 
 class Developer:
@@ -94,13 +102,19 @@ def grafana(server_with_roles, migrated):
         admin.execute("DROP OWNED BY grafana; DROP ROLE grafana")
 
 
+def lose_a_column(developer):
+    developer.edit("views/dataset_catalog.sql", ("       d.lookback_rows,\n", ""))
+    developer.edit("functions/fn_list_datasets.sql", ("    lookback_rows bigint,\n", ""))
+
+
 @pytest.mark.usefixtures("grafana")
 def test_view_that_loses_a_column_keeps_its_rights(developer, connection):
     """dataset_catalog is used by no view, but by functions whose bodies name it."""
     connection.execute("GRANT SELECT ON dataset_catalog TO grafana WITH GRANT OPTION")
-    developer.edit("views/dataset_catalog.sql", ("       d.lookback_rows,\n", ""))
-    developer.edit("functions/fn_list_datasets.sql", ("    lookback_rows bigint,\n", ""))
+    connection.execute("GRANT UPDATE (symbol) ON dataset_catalog TO grafana")
     rights = catalogue(developer.settings)["grants"]
+    connection.execute("GRANT UPDATE (lookback_rows) ON dataset_catalog TO grafana")
+    lose_a_column(developer)
     text = developer.revise()
     assert lines(text) == [
         'op.keep_grants("dataset_catalog", "fn_list_datasets")',
@@ -110,9 +124,56 @@ def test_view_that_loses_a_column_keeps_its_rights(developer, connection):
         'op.run_sql_file("0014/dataset_catalog.sql")',
         'op.restore_grants("dataset_catalog", "fn_list_datasets")',
     ]
-    after = developer.up_down_up()
-    assert after["grants"] == rights
-    assert any("to grafana" in name for name in rights)
+    command.upgrade(developer.config, "head")
+    assert catalogue(developer.settings)["grants"] == rights
+    assert {name for name in rights if "to grafana" in name} == {
+        "GRANT OPTION FOR SELECT on TABLE dataset_catalog to grafana",
+        "SELECT on TABLE dataset_catalog to grafana",
+        "UPDATE (symbol) on TABLE dataset_catalog to grafana",
+    }
+    command.downgrade(developer.config, "-1")
+    developer.up_down_up()
+
+
+BACKFILL = """UPDATE datasets SET source = 'x' WHERE source IS NULL AND /* page */ true"""
+STEP = '    op.backfill("datasets", "0014/backfill.sql", key=["dataset_id"])\n'
+
+
+@pytest.mark.usefixtures("grafana")
+@pytest.mark.parametrize("granted", ["GRANT SELECT ON dataset_catalog TO grafana", "SELECT 1"])
+def test_rights_are_kept_over_a_commit(developer, connection, granted):
+    """A backfill commits what came before it; a view without rights is given none by default."""
+    connection.execute("REVOKE ALL ON dataset_catalog FROM stage1_app, stage1_readonly")
+    connection.execute(granted)
+    rights = catalogue(developer.settings)["grants"]
+    lose_a_column(developer)
+    command.revision(developer.config, "change", autogenerate=True)
+    (path,) = (developer.checkout / "migrations" / "versions").glob("*_change.py")
+    text = path.read_text().replace("op.grant(", "# op.grant(")  # what was taken by hand
+    text = text.replace("    op.restore_grants", f"{STEP}    op.restore_grants", 1)
+    path.write_text(text)
+    (developer.checkout / "migrations" / "sql" / "0014" / "backfill.sql").write_text(BACKFILL)
+    command.upgrade(developer.config, "head")
+    assert catalogue(developer.settings)["grants"] == rights
+
+
+def test_rights_that_were_not_kept_are_not_restored(developer):
+    lose_a_column(developer)
+    command.revision(developer.config, "change", autogenerate=True)
+    (path,) = (developer.checkout / "migrations" / "versions").glob("*_change.py")
+    path.write_text(path.read_text().replace("op.keep_grants(", "# op.keep_grants("))
+    with pytest.raises(CommandError, match="granted on dataset_catalog, fn_list_datasets was not"):
+        command.upgrade(developer.config, "head")
+
+
+def test_right_on_a_column_goes_before_the_column(developer, connection):
+    connection.execute("ALTER TABLE datasets ADD by_hand text")
+    connection.execute("GRANT UPDATE (by_hand) ON datasets TO stage1_readonly")
+    assert lines(developer.revise()) == [
+        'op.revoke("UPDATE (by_hand)", "TABLE datasets", "readonly")',
+        'op.drop_column("datasets", "by_hand")',
+    ]
+    developer.up_down_up()
 
 
 def test_changed_signature_is_another_function(developer):
@@ -121,6 +182,47 @@ def test_changed_signature_is_another_function(developer):
     text = developer.revise()
     assert 'op.drop_sql_object("function", "stage1_cursor_gone(text)")' in text
     developer.up_down_up()
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        pytest.param(
+            "ALTER TABLE datasets ADD CONSTRAINT slugged CHECK (stage1_slug(symbol) <> '')",
+            "constraint datasets.slugged",
+            id="check",
+        ),
+        pytest.param(
+            "CREATE INDEX slugs ON datasets (stage1_slug(symbol))", "index slugs", id="index"
+        ),
+        pytest.param(
+            "ALTER TABLE datasets ALTER symbol SET DEFAULT stage1_slug('A b')",
+            "column datasets.symbol",
+            id="default",
+        ),
+        pytest.param(
+            "ALTER TABLE datasets ADD s text GENERATED ALWAYS AS (stage1_slug(symbol)) STORED",
+            "column datasets.s",
+            id="generated column",
+        ),
+        pytest.param(
+            "CREATE POLICY p ON datasets USING (stage1_slug(symbol) <> '')",
+            "policy datasets.p",
+            id="policy",
+        ),
+    ],
+)
+def test_changed_signature_that_a_table_uses_is_refused(developer, connection, statement, what):
+    """PostgreSQL would refuse to drop the function; `alembic check` says so too."""
+    connection.execute(statement)
+    changed = ("name text", "name text, extra integer DEFAULT 0")
+    developer.edit("functions/stage1_slug.sql", changed)
+    said = rf"{what}:? uses stage1_slug\(text\), which must be dropped"
+    with pytest.raises(CommandError, match=f"No revision can do this: {said}"):
+        command.revision(developer.config, "change", autogenerate=True)
+    assert not list((developer.checkout / "migrations" / "versions").glob("*_change.py"))
+    with pytest.raises(CommandError, match=f"{said}; refused: take it away in a revision before"):
+        command.check(developer.config)
 
 
 def test_dependents_step_aside_for_a_type_change(developer, monkeypatch):
@@ -231,6 +333,22 @@ def test_file_is_named_after_what_it_makes(developer):
     path.rename(path.with_name("catalog.sql"))
     with pytest.raises(Exception, match="makes 0 views called catalog"):
         command.check(developer.config)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../stage1_schema/sql/views/dataset_catalog.sql",
+        "dataset_catalog.sql",
+        "0010/../0010/dataset_catalog.sql",
+        "0010/dataset_catalog",
+    ],
+)
+def test_revision_runs_frozen_sql_only(developer, name):
+    path = developer.checkout / "migrations" / "versions" / "0014_live.py"
+    path.write_text(LIVE.format(name=name))
+    with pytest.raises(CommandError, match="A revision runs frozen SQL only"):
+        command.upgrade(developer.config, "head")
 
 
 def test_nothing_changed_writes_nothing(developer):

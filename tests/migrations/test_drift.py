@@ -1,13 +1,18 @@
 """What was changed by hand in PostgreSQL is named in one line, and repaired by a revision."""
 
+import logging
+import subprocess
+
 import pytest
 from alembic import command
-from alembic.util import CommandError
 
+from questdb_ddl import render
 from stage1_schema.connect import engine
-from stage1_schema.ops import drift, migrate
+from stage1_schema.ops import drift, migrate, status
 from tests.migrations.catalogue import catalogue
-from tests.plugins.databases import ROLES, as_role, client
+from tests.migrations.commands import ALEMBIC, alembic
+from tests.plugins.databases import ROLES, as_role, client, environment
+from tests.postgres.test_roles import deployer  # noqa: F401 - a fixture
 
 CASES = {
     "nothing": ("SELECT 1", None),
@@ -50,6 +55,69 @@ CASES = {
         ),
         "index ix_walkforward_runs_completed_at: declared",
     ),
+    "index columns": (
+        (
+            "DROP INDEX ix_walkforward_runs_created_at_run_id;"
+            " CREATE INDEX ix_walkforward_runs_created_at_run_id ON walkforward_runs (status)"
+        ),
+        "index ix_walkforward_runs_created_at_run_id: declared ",
+    ),
+    "index unique": (
+        (
+            "DROP INDEX ix_stage1_jobs_purge; CREATE UNIQUE INDEX ix_stage1_jobs_purge"
+            " ON stage1_jobs (completed_at) WHERE status = 'COMPLETED'"
+        ),
+        "index ix_stage1_jobs_purge: declared ",
+    ),
+    "foreign key": (
+        (
+            "ALTER TABLE walkforward_folds DROP CONSTRAINT"
+            " fk_walkforward_folds_run_id_walkforward_runs,"
+            " ADD CONSTRAINT fk_walkforward_folds_run_id_walkforward_runs"
+            " FOREIGN KEY (run_id) REFERENCES walkforward_runs"
+        ),
+        (
+            "constraint walkforward_folds.fk_walkforward_folds_run_id_walkforward_runs:"
+            " declared walkforward_runs(run_id) ON DELETE CASCADE, live walkforward_runs(run_id)"
+        ),
+    ),
+    "unique": (
+        (
+            "ALTER TABLE datasets DROP CONSTRAINT uq_datasets_dataset_slug,"
+            " ADD CONSTRAINT uq_datasets_dataset_slug UNIQUE (dataset_slug, symbol)"
+        ),
+        (
+            "constraint datasets.uq_datasets_dataset_slug:"
+            " declared UNIQUE (dataset_slug), live UNIQUE (dataset_slug, symbol)"
+        ),
+    ),
+    "unlogged": (
+        "ALTER TABLE simulation_trade_buckets SET UNLOGGED",
+        "table simulation_trade_buckets: declared logged, live unlogged",
+    ),
+    "row security": (
+        "ALTER TABLE datasets ENABLE ROW LEVEL SECURITY",
+        "table datasets: declared row security off, live row security on",
+    ),
+    "row security of the owner": (
+        "ALTER TABLE simulation_runs FORCE ROW LEVEL SECURITY",
+        "table simulation_runs: declared for the owner not, live for the owner too",
+    ),
+    "table options": (
+        "ALTER TABLE walkforward_runs SET (autovacuum_enabled = false, fillfactor = 50)",
+        (
+            "table walkforward_runs: declared options,"
+            " live options autovacuum_enabled=false, fillfactor=50"
+        ),
+    ),
+    "policy": (
+        "CREATE POLICY nobody ON datasets USING (false)",
+        "policy datasets.nobody: there, not declared",
+    ),
+    "rule": (
+        "CREATE RULE never AS ON DELETE TO datasets DO INSTEAD NOTHING",
+        "rule datasets.never: there, not declared",
+    ),
     "operator class": (
         (
             "DROP INDEX ix_walkforward_runs_prediction_measurement; CREATE INDEX"
@@ -79,10 +147,19 @@ CASES = {
     ),
     "view": (
         (
-            "CREATE OR REPLACE VIEW dataset_hierarchy AS"
-            " SELECT *, 1 AS extra FROM (SELECT * FROM dataset_hierarchy_before) x"
+            "DROP VIEW dataset_hierarchy;"
+            " CREATE VIEW dataset_hierarchy AS SELECT dataset_id, 1 AS extra FROM datasets;"
+            " REVOKE INSERT, UPDATE ON dataset_hierarchy FROM stage1_app"
         ),
         "view dataset_hierarchy: declared",
+    ),
+    "view default": (
+        "ALTER VIEW dataset_catalog ALTER symbol SET DEFAULT 'x'",
+        "view dataset_catalog: declared nothing more, live default of symbol: 'x'::text",
+    ),
+    "view column comment": (
+        "COMMENT ON COLUMN indicator_datasets.source IS 'by hand'",
+        "view indicator_datasets: declared nothing more, live comment on source: by hand",
     ),
     "trigger gone": (
         "DROP TRIGGER tg_90_touch ON datasets",
@@ -95,6 +172,22 @@ CASES = {
     "right given": (
         "GRANT DELETE ON datasets TO stage1_app",
         "right DELETE on TABLE datasets to app: there, not declared",
+    ),
+    "right on a column": (
+        "GRANT UPDATE (status) ON walkforward_runs TO stage1_readonly",
+        "right UPDATE (status) on TABLE walkforward_runs to readonly: there, not declared",
+    ),
+    "right to pass on": (
+        "GRANT SELECT ON simulation_runs TO stage1_app WITH GRANT OPTION",
+        "right GRANT OPTION FOR SELECT on TABLE simulation_runs to app: there, not declared",
+    ),
+    "right given and to pass on": (
+        "GRANT DELETE ON simulation_runs TO stage1_readonly WITH GRANT OPTION",
+        "right DELETE on TABLE simulation_runs to readonly: there, not declared",
+    ),
+    "right on a sequence": (
+        "REVOKE USAGE ON SEQUENCE spool_replays_replay_id_seq FROM stage1_app",
+        "right USAGE on SEQUENCE spool_replays_replay_id_seq to app: declared, not there",
     ),
     "right taken": (
         "REVOKE SELECT ON walkforward_runs FROM stage1_readonly",
@@ -114,21 +207,18 @@ CASES = {
     ),
     "type": (
         "ALTER TABLE stage1_jobs ALTER total TYPE numeric",
-        "column stage1_jobs.total: type declared DOUBLE, live NUMERIC",
+        "column stage1_jobs.total: type declared DOUBLE PRECISION, live NUMERIC",
     ),
     "default": (
         "ALTER TABLE stage1_jobs ALTER status SET DEFAULT 'FAILED'",
         "column stage1_jobs.status: default declared PENDING, live 'FAILED'::text",
     ),
 }
-BEFORE = {"view": "ALTER VIEW dataset_hierarchy RENAME TO dataset_hierarchy_before"}
 
 
-@pytest.mark.parametrize(("name", "case"), CASES.items(), ids=list(CASES))
-def test_a_change_by_hand_is_one_line(migrated, name, case):
-    statement, line = case
+@pytest.mark.parametrize(("statement", "line"), CASES.values(), ids=list(CASES))
+def test_a_change_by_hand_is_one_line(migrated, statement, line):
     with engine(migrated.postgres).connect() as connection:
-        connection.exec_driver_sql(BEFORE.get(name, "SELECT 1"))
         connection.exec_driver_sql(statement)
         found = drift.postgres(connection, migrated.roles)
     assert len(found) == (line is not None)
@@ -136,18 +226,23 @@ def test_a_change_by_hand_is_one_line(migrated, name, case):
 
 
 def test_one_revision_repairs_everything(migrated, checkout, connection, monkeypatch):
-    """And its downgrade runs, and the way up again ends in the same catalogue."""
+    """And its downgrade runs, and the way up again ends in the same catalogue.
+
+    `alembic check` names each change of all kinds at once, in one line.
+    """
     whole = catalogue(migrated)
-    for name, (statement, _) in CASES.items():
-        if name not in BEFORE:
-            connection.execute(statement)
+    head = connection.execute("SELECT version_num FROM alembic_version").fetchone()["version_num"]
+    for statement, _ in CASES.values():
+        connection.execute(statement)
+    told = alembic(checkout, migrated, "-x", "questdb=skip", "check", code=255)
+    lines = [line.strip() for line in told.splitlines() if line.startswith("  ")]
+    for _, line in CASES.values():
+        assert line is None or len([each for each in lines if each.startswith(line)]) == 1, line
+    assert len(lines) == len(CASES) - 1
     monkeypatch.chdir(checkout)
     config = migrate.config(migrated, ["questdb=skip"])
-    with pytest.raises(CommandError) as told:
-        command.check(config)
-    assert str(told.value).count("\n  ") == len(CASES) - 2
     command.revision(config, "repair", autogenerate=True)
-    for what, target in (("upgrade", "head"), ("downgrade", "-1"), ("upgrade", "head")):
+    for what, target in (("upgrade", "head"), ("downgrade", head), ("upgrade", "head")):
         getattr(command, what)(config, target)
         if what == "upgrade":
             command.check(config)
@@ -159,9 +254,11 @@ def test_one_revision_repairs_everything(migrated, checkout, connection, monkeyp
 def test_a_foreign_object_is_skipped_with_a_reason(migrated, connection):
     connection.execute("CREATE FUNCTION elsewhere() RETURNS integer LANGUAGE sql AS 'SELECT 1'")
     connection.execute("CREATE VIEW grafana AS SELECT symbol FROM datasets")
+    connection.execute("CREATE TABLE stray (id integer)")
     with engine(migrated.postgres).connect() as open_connection:
         found = drift.compare_postgres(open_connection, migrated.roles)
     assert [str(each) for each in found if not each.equal] == [
+        "table stray: skipped: not of Stage1",
         "function elsewhere(): skipped: not of Stage1",
         "view grafana: skipped: not of Stage1",
     ]
@@ -172,6 +269,56 @@ def test_a_role_that_may_not_create_a_schema_is_told_so(migrated):
         found = drift.compare_postgres(connection, migrated.roles)
     (skipped,) = [str(each) for each in found if not each.equal]
     assert "run it as the owner of the database" in skipped
+
+
+def test_a_member_of_the_owner_role_finds_no_difference(request):
+    """Though its owner role does not own the schema, where all may look anyway."""
+    root, settings = request.getfixturevalue("deployer")
+    migrate.upgrade(settings, arguments=["questdb=skip"])
+    command.check(migrate.config(settings, ["questdb=skip"]))
+    with engine(settings.postgres).connect() as connection:
+        assert drift.postgres(connection, settings.roles) == ()
+        connection.rollback()
+        assert connection.exec_driver_sql("SELECT current_user").scalar_one() == "deploy"
+    assert status.read(settings).postgres.drift == ()
+    root.execute("REVOKE USAGE ON SCHEMA public FROM PUBLIC")
+    with engine(settings.postgres).connect() as connection:
+        assert drift.postgres(connection, settings.roles) == (
+            "right USAGE on SCHEMA public to app: declared, not there",
+            "right USAGE on SCHEMA public to readonly: declared, not there",
+        )
+
+
+def test_the_command_line_names_it(both, questdb):
+    """`stage1 check` and `stage1 status`, of both stores."""
+    migrate.upgrade(both)
+    with client(both, ROLES.owner) as connection:
+        connection.execute("ALTER TABLE datasets ENABLE ROW LEVEL SECURITY")
+    questdb.execute(render.set_ttl("indicator_bars", 24))
+    questdb.wait_for("indicator_bars")
+    for name in ("check", "status"):
+        done = subprocess.run(
+            [ALEMBIC.with_name("stage1"), name],
+            env={"PATH": "/usr/bin:/bin", "COLUMNS": "200", **environment(both)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "table datasets: declared row security off, live row security on" in done.stdout
+        assert "QuestDB table indicator_bars: TTL: declared none, live 24 MONTHS" in done.stdout
+
+
+def test_alembic_says_what_it_could_not_compare(migrated, connection, caplog):
+    """What is of other software is none of it."""
+    connection.execute("CREATE VIEW grafana AS SELECT symbol FROM datasets")
+    app = as_role(migrated, ROLES.app)
+    with caplog.at_level(logging.WARNING, "alembic.runtime.migration"):
+        command.check(migrate.config(app, ["questdb=skip"]))
+    told = [each.message for each in caplog.records]
+    assert "run it as the owner of the database" in "".join(told)
+    assert told[-1] == "QuestDB: skipped: -x questdb=skip"
+    assert "grafana" not in "".join(told)
 
 
 def test_nobody_feels_the_comparison(migrated):

@@ -1,14 +1,18 @@
 """Upgrades take turns, give up in time, and say who is in the way."""
 
+import re
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from alembic import command
 from sqlalchemy import text
 
+from questdb_ddl.tables import SHARED_TABLES
 from stage1_schema.alembic_plugin.upgrade_lock import UpgradeLock
 from stage1_schema.connect import connect, engine
 from stage1_schema.errors import PostgresError
@@ -21,15 +25,18 @@ ALEMBIC = Path(sys.executable).with_name("alembic")
 SKIP = ("questdb=skip",)
 
 
-def start(settings, *arguments, **variables):
+def start(settings, *arguments, skip=True, **variables):
     return subprocess.Popen(
-        [ALEMBIC, "-x", "questdb=skip", *arguments],
+        [ALEMBIC, *(("-x", *SKIP) if skip else ()), *arguments],
         cwd=ROOT,
         env={"PATH": "/usr/bin:/bin", **environment(settings), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+HELD = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'stage1 upgrade %'"
 
 
 def one(settings, query):
@@ -52,13 +59,15 @@ def hold_lock(settings, function="pg_advisory_lock"):
     return holding(settings, f"SELECT {function}({UPGRADE_LOCK})", autocommit=True)
 
 
-def test_ten_upgrades_at_once_do_the_work_once(empty):
-    runs = [start(empty, "upgrade", "head") for _ in range(10)]
+def test_ten_upgrades_at_once_do_the_work_once(both):
+    runs = [start(both, "upgrade", "head", skip=False) for _ in range(10)]
     told = [run.communicate()[0] for run in runs]
     assert [run.returncode for run in runs] == [0] * 10, "\n".join(told)
     assert sum("Running upgrade  -> 0001" in each for each in told) == 1
     query = "SELECT count(*) FROM stage1_migration_history"
-    assert one(empty, query) == int(migrate.head())
+    assert one(both, query) == int(migrate.head())
+    query = "SELECT sum(jsonb_array_length(questdb)) FROM stage1_migration_history"
+    assert one(both, query) == len(SHARED_TABLES)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +81,30 @@ def test_holder_is_named_when_the_time_is_over(empty, function):
         with pytest.raises(PostgresError, match=rf"pid {pid} \(stage1_owner@.* stage1\), since"):
             migrate.upgrade(empty, arguments=(*SKIP, "lock_timeout=0.3"))
     assert one(empty, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+
+
+def test_holder_is_named_with_the_time_it_took_the_lock(empty):
+    """Its connection is older: it may have polled for long."""
+    with hold_lock(empty) as first:
+        second = start(empty, "-x", "lock_timeout=60", "upgrade", "head")
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_try_advisory_lock%'"
+        while one(empty, f"{waiting} AND pid <> pg_backend_pid()") == 0:
+            assert second.poll() is None, second.communicate()[0]
+        time.sleep(2.1)
+        with connect(empty.postgres) as blocker:
+            blocker.execute(
+                "CREATE TABLE stage1_migration_history ()"
+            )  # it waits in its first step
+            began = one(empty, "SELECT clock_timestamp() AT TIME ZONE 'UTC'")
+            first.close()
+            while one(empty, HELD) == 0:
+                assert second.poll() is None, second.communicate()[0]
+            with pytest.raises(PostgresError, match=r"stage1 upgrade .*, since") as told:
+                migrate.upgrade(empty, arguments=(*SKIP, "lock_timeout=0"))
+        second.communicate()
+    (since,) = re.findall(r"since (\S+ \S+) UTC", str(told.value))
+    assert datetime.fromisoformat(since) >= began.replace(microsecond=0)
+    assert str(told.value).count("since") == 1
 
 
 @pytest.mark.parametrize("what", ["upgrade", "current", "check", "script"])

@@ -8,6 +8,7 @@ from tests.migrations.commands import offline, psql
 from tests.plugins.databases import created, settings_for
 
 HISTORY = "stage1_migration_history"
+STANDING = [kind for kind in KINDS if kind != "rules"]  # of which nothing is declared
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def after_script(server_with_roles, tmp_path_factory):
         yield catalogue(settings)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STANDING)
 def test_revisions_make_what_is_declared(after_revisions, from_declarations, kind):
     assert after_revisions[kind]
     assert after_revisions[kind] == from_declarations[kind]
@@ -36,15 +37,14 @@ def test_revisions_make_what_is_declared(after_revisions, from_declarations, kin
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_offline_script_makes_the_same(after_script, from_declarations, kind):
-    # The script does not record its steps: the table for that is made by a run.
-    declared = {name: i for name, i in from_declarations[kind].items() if HISTORY not in i.stem}
-    assert after_script[kind] == declared
+    assert after_script[kind] == from_declarations[kind]
 
 
 @pytest.mark.parametrize(
     ("kind", "statement"),
     [
         ("tables", "COMMENT ON TABLE datasets IS 'x'"),
+        ("sequences", "ALTER SEQUENCE spool_replays_replay_id_seq INCREMENT 2"),
         ("columns", "ALTER TABLE datasets ALTER symbol SET DEFAULT 'x'"),
         (
             "constraints",
@@ -60,6 +60,7 @@ def test_the_offline_script_makes_the_same(after_script, from_declarations, kind
                 " ON stage1_jobs (created_at, job_id)"
             ),
         ),
+        ("rules", "CREATE RULE r AS ON DELETE TO datasets DO INSTEAD NOTHING"),
         ("functions", "COMMENT ON FUNCTION stage1_slug(text) IS 'x'"),
         ("views", "ALTER VIEW dataset_catalog SET (security_barrier)"),
         ("triggers", "ALTER TABLE datasets DISABLE TRIGGER tg_20_normalise"),

@@ -25,6 +25,7 @@ TABLES = {
     "indicator_datasets",
     "spool_replays",
     "spool_quarantine",
+    "spool_units",
 }
 VIEWS = {"dataset_hierarchy", "dataset_catalog", "alembic_version", "stage1_migration_history"}
 

@@ -1,6 +1,7 @@
 """Rules of the layout: who may import whom, and what a revision may do."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 REVISIONS = sorted((ROOT / "migrations" / "versions").glob("*.py"))
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+def imports(text):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -43,16 +44,61 @@ def test_imports_go_one_way(package, forbidden):
     wrong = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in files(package)
-        for name in imports(path)
+        for name in imports(path.read_text())
         if name.startswith(forbidden)
     }
     assert not wrong
 
 
-@pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in REVISIONS])
-def test_revision_imports_nothing_that_can_change(path):
+def what_can_change(text):
+    """Yield what a revision imports or names that another commit could change under it."""
     allowed = ("alembic", "sqlalchemy", "collections", "uuid")
-    assert not [name for name in imports(path) if name.partition(".")[0] not in allowed]
+    yield from (name for name in imports(text) if name.partition(".")[0] not in allowed)
+    for said in strings(ast.parse(text)):
+        named = re.fullmatch(r"\S*(\.sql|stage1_schema)\S*", said)
+        if named and not re.fullmatch(r"\d{4}/[^/]+\.sql", said):
+            yield said
+
+
+def strings(node):
+    """Yield every string; what is put into one reads `{}`."""
+    if isinstance(node, ast.JoinedStr):
+        parts = (getattr(part, "value", None) for part in node.values)
+        yield "".join(part if isinstance(part, str) else "{}" for part in parts)
+        return
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    for child in ast.iter_child_nodes(node):
+        yield from strings(child)
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in REVISIONS])
+def test_revision_uses_nothing_that_can_change(path):
+    assert not list(what_can_change(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        pytest.param("from alembic import op\nop.run_sql_file('0005/x.sql')", [], id="frozen"),
+        pytest.param(
+            "from stage1_schema.models import Base", ["stage1_schema.models"], id="models"
+        ),
+        pytest.param("def upgrade():\n    import questdb_ddl", ["questdb_ddl"], id="inside"),
+        pytest.param(
+            "import_module('stage1_schema.models')", ["stage1_schema.models"], id="by its name"
+        ),
+        pytest.param(
+            "op.run_sql_file('../../stage1_schema/sql/views/x.sql')",
+            ["../../stage1_schema/sql/views/x.sql"],
+            id="live SQL",
+        ),
+        pytest.param("op.run_sql_file(f'{x}/y.sql')", ["{}/y.sql"], id="of any place"),
+        pytest.param("op.backfill('t', '0005/../x.sql')", ["0005/../x.sql"], id="another way"),
+    ],
+)
+def test_the_rule_finds_what_can_change(text, found):
+    assert list(what_can_change(text)) == found
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.stem) for path in REVISIONS])

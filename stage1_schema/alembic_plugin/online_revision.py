@@ -1,0 +1,201 @@
+"""Put what would keep writers out of a standing table into a generated revision of its own.
+
+Online operations leave the transaction, and all of their revision must be repeatable. So they come
+after what else changed, alone. What that would break stays as Alembic wrote it: on a table that is
+made or dropped with it, or that a new foreign key needs, and in place of something that a dropped
+column or function would take along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from alembic.operations import ops
+from sqlalchemy import ClauseElement, ColumnClause, TextClause
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from stage1_schema.alembic_plugin import online
+from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.operations import MigrateOperation
+    from alembic.runtime.migration import MigrationContext
+
+Key = tuple[str, str]
+_DIALECT: Any = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]  # `%` stays single
+_INDEX_OPTIONS = {"where", "ops", "using", "include"}
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What is moved from the revision: `taken` of Alembic's operations, and what stands for them.
+
+    `back` is in the order in which the way back runs it.
+    """
+
+    taken: tuple[MigrateOperation, ...]
+    forward: tuple[MigrateOperation, ...]
+    back: tuple[MigrateOperation, ...]
+
+
+def split(
+    context: MigrationContext, script: ops.MigrationScript, number: str
+) -> list[ops.MigrationScript]:
+    """Return `script`, without what can be done online, and the revision `number` that does it.
+
+    Either is left out where it is empty.
+    """
+    upgrade = script.upgrade_ops
+    steps = list(_steps(context, list(_flat(upgrade)))) if upgrade else []
+    if upgrade is None or not steps:
+        return [script]
+    _remove(upgrade, {id(each) for step in steps for each in step.taken})
+    script.downgrade_ops = upgrade.reverse()
+    empty = upgrade.is_empty()
+    after = ops.MigrationScript(
+        script.rev_id if empty else number,
+        ops.UpgradeOps([each for step in steps for each in step.forward]),
+        ops.DowngradeOps([each for step in reversed(steps) for each in step.back]),
+        message=script.message if empty else f"{script.message} online",
+        imports=set(script.imports),
+        head=script.head,
+        version_path=script.version_path,
+    )
+    return [after] if empty else [script, after]
+
+
+def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[_Step]:
+    fixed = {each.table_name for each in flat if isinstance(each, ops.CreateTableOp)}
+    fixed |= {each.table_name for each in flat if isinstance(each, ops.DropTableOp)}
+    fixed |= set(_referenced(flat))
+    losing = {each.table_name for each in flat if isinstance(each, ops.DropColumnOp)}
+    calls = any(isinstance(each, DropSqlObjectOp) and each.kind == "function" for each in flat)
+    gone = {
+        key: each
+        for each in flat
+        if isinstance(each, ops.DropIndexOp | ops.DropConstraintOp)
+        and (key := _key(context, each)) is not None
+    }
+    made = {
+        key: (each, new)
+        for each in flat
+        if (new := _online(context, each)) and (key := _key(context, each)) and key[0] not in fixed
+    }
+    for key, (each, new) in made.items():
+        old = gone.pop(key, None)
+        if old is None:
+            yield _Step((each,), (new,), (new.reverse(),))
+        elif key[0] not in losing and not calls:
+            again = old.reverse()
+            drop = _drop(key, old)
+            back = _online(context, again) or again
+            yield _Step((old, each), (drop, new), (new.reverse(), back))
+    for key, old in gone.items():
+        if isinstance(old, ops.DropIndexOp) and key[0] not in fixed | losing and not calls:
+            again = old.reverse()
+            yield _Step((old,), (_drop(key, old),), (_online(context, again) or again,))
+
+
+def _drop(key: Key, old: ops.DropIndexOp | ops.DropConstraintOp) -> MigrateOperation:
+    if isinstance(old, ops.DropIndexOp):
+        return online.DropIndexOnlineOp(key[1])
+    return ops.DropConstraintOp(
+        old.constraint_name, old.table_name, old.constraint_type, if_exists=True
+    )
+
+
+def _online(context: MigrationContext, operation: MigrateOperation) -> MigrateOperation | None:
+    """Return the operation that does the same online; None where there is none."""
+    if isinstance(operation, ops.CreateIndexOp):
+        return _index(context, operation)
+    if not isinstance(operation, ops.CreateUniqueConstraintOp | ops.CreateCheckConstraintOp):
+        return None
+    key = _key(context, operation)
+    if key is None or any(operation.kw.values()):  # deferrable, or meant to stay NOT VALID
+        return None
+    if isinstance(operation, ops.CreateUniqueConstraintOp):
+        columns = [_DIALECT.identifier_preparer.quote(each) for each in operation.columns]
+        return online.CreateUniqueOnlineOp(key[1], key[0], columns)
+    constraint: Any = operation.to_constraint(context)
+    return online.AddCheckOnlineOp(key[1], key[0], _text(constraint.sqltext))
+
+
+def _index(context: MigrationContext, operation: ops.CreateIndexOp) -> MigrateOperation | None:
+    options: dict[str, Any] = {
+        name.removeprefix("postgresql_"): value
+        for name, value in operation.kw.items()
+        if isinstance(value, ClauseElement) or value  # a clause has no truth of its own
+    }
+    key = _key(context, operation)
+    if key is None or options.keys() - _INDEX_OPTIONS:
+        return None
+    classes = options.get("ops", {})
+    columns = []
+    expressions: Any = operation.to_index(context).expressions
+    for each in expressions:
+        name = getattr(each, "key", None)
+        text = _text(each if isinstance(each, ColumnClause) else each.self_group())
+        columns.append(text + (f" {classes[name]}" if name in classes else ""))
+    where = options.get("where")
+    return online.CreateIndexOnlineOp(
+        key[1],
+        key[0],
+        columns,
+        unique=bool(operation.unique),
+        where=where if where is None or isinstance(where, str) else _text(where),
+        using=options.get("using"),
+        include=[getattr(each, "name", each) for each in options.get("include", ())],
+    )
+
+
+def _text(expression: Any) -> str:  # noqa: ANN401 - a clause
+    if isinstance(expression, TextClause):  # a `:name` in it is text, and no bind parameter
+        return expression.text.replace("\\:", ":")
+    compiler = _DIALECT.ddl_compiler(_DIALECT, None).sql_compiler
+    return str(compiler.process(expression, include_table=False, literal_binds=True))
+
+
+def _key(context: MigrationContext, operation: MigrateOperation) -> Key | None:
+    """Return the table and the name as PostgreSQL has it; None for what has no such."""
+    preparer = _DIALECT.identifier_preparer
+    if isinstance(operation, ops.CreateIndexOp | ops.DropIndexOp):
+        name = preparer.format_index(operation.to_index(context))
+    elif isinstance(operation, ops.DropConstraintOp):
+        name = str(operation.constraint_name)
+    elif isinstance(operation, ops.AddConstraintOp):
+        name = preparer.format_constraint(operation.to_constraint(context))
+    else:
+        return None
+    table: Any = getattr(operation, "table_name", None) or getattr(operation, "source_table", None)
+    return (str(table), name.strip('"')) if name else None
+
+
+def _referenced(flat: list[MigrateOperation]) -> Iterator[str]:
+    for each in flat:
+        if isinstance(each, ops.CreateForeignKeyOp):
+            yield each.referent_table
+        elif isinstance(each, ops.CreateTableOp):
+            for key in each.to_table().foreign_keys:
+                yield key.target_fullname.split(".")[-2]
+
+
+def _flat(container: ops.OpContainer) -> Iterator[MigrateOperation]:
+    for each in container.ops:
+        if isinstance(each, ops.OpContainer):
+            yield from _flat(each)
+        else:
+            yield each
+
+
+def _remove(container: ops.OpContainer, taken: set[int]) -> None:
+    for each in container.ops:
+        if isinstance(each, ops.OpContainer):
+            _remove(each, taken)
+    container.ops[:] = [
+        each
+        for each in container.ops
+        if id(each) not in taken and not (isinstance(each, ops.ModifyTableOps) and not each.ops)
+    ]

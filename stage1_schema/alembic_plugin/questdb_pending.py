@@ -1,0 +1,101 @@
+"""Pending QuestDB operations against the tables that stand, so that a refusal comes first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from questdb_ddl import LiveColumn, LiveTable, Table, compare, live_tables, make_plan
+from stage1_schema.alembic_plugin.questdb_alter import QuestDBColumnOp, RenameQuestDBTableOp
+from stage1_schema.alembic_plugin.questdb_changes import missing, refuse_retirement, wanted
+from stage1_schema.alembic_plugin.questdb_ops import CreateQuestDBTableOp, RetireQuestDBTableOp
+from stage1_schema.errors import QuestDBError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from questdb_ddl import Client
+    from stage1_schema.alembic_plugin.questdb_changes import Operation
+
+
+def check(client: Client, operations: Iterable[Operation]) -> None:
+    """Raise for the first operation that would be refused as the tables stand; changes nothing.
+
+    Each is looked at after those before it. Raises QuestDBError and questdb_ddl's errors.
+    """
+    pending = tuple(operations)
+    named = {name for each in pending for name in _tables(each)}
+    tables = live_tables(client, named, parquet=True) if named else {}
+    for operation in pending:
+        _foresee(operation, tables)
+
+
+def _tables(operation: Operation) -> tuple[str, ...]:
+    if isinstance(operation, RenameQuestDBTableOp):
+        return (operation.table, operation.new)
+    if isinstance(operation, CreateQuestDBTableOp | RetireQuestDBTableOp):
+        return (operation.name,)
+    return (operation.table,)
+
+
+def _foresee(operation: Operation, tables: dict[str, LiveTable]) -> None:
+    """Make the change in `tables` alone."""
+    name = _tables(operation)[0]
+    found = tables.get(name.lower())
+    if isinstance(operation, RetireQuestDBTableOp):
+        tables.pop(name.lower(), None)
+    elif isinstance(operation, CreateQuestDBTableOp):
+        new = LiveTable(name, row_count=0, has_parquet=False)
+        tables.setdefault(name.lower(), _altered(new, operation.table))
+        if not (comparison := compare(operation.table, tables[name.lower()])).equal:
+            raise QuestDBError(
+                f"QuestDB has a table that the revision would create: {comparison}.",
+                next_step="bring it to the declaration: stage1 questdb apply, or rebuild it.",
+            )
+    elif isinstance(operation, RenameQuestDBTableOp):
+        _foresee_rename(found, operation, tables)
+    elif found is None:
+        raise missing(name)
+    elif isinstance(operation, QuestDBColumnOp) and operation.verb == "retire":
+        if (column := found.column(operation.column)) is not None:
+            refuse_retirement(found, column.name)
+            columns = tuple(each for each in found.columns if each is not column)
+            tables[name.lower()] = replace(found, columns=columns)
+    else:
+        table = wanted(operation, found.to_table())
+        if refusals := make_plan([table], {name.lower(): found}).refusals:
+            raise QuestDBError(
+                f"{'; '.join(map(str, refusals))}.",
+                next_step="take the change out of the revision, or rebuild the table.",
+            )
+        tables[name.lower()] = _altered(found, table)
+
+
+def _foresee_rename(
+    found: LiveTable | None, operation: RenameQuestDBTableOp, tables: dict[str, LiveTable]
+) -> None:
+    new = operation.new.lower()
+    if found is None and new not in tables:
+        raise missing(operation.table)
+    if found is not None and new in tables:
+        raise QuestDBError(
+            f"QuestDB has both tables, {operation.table} and {operation.new}.",
+            next_step="move the rows of one into the other, and drop it.",
+        )
+    if found is not None:
+        tables[new] = replace(tables.pop(found.name.lower()), name=operation.new)
+
+
+def _altered(found: LiveTable, table: Table) -> LiveTable:
+    return replace(
+        found,
+        columns=tuple(LiveColumn(each.name, each.type) for each in table.columns),
+        designated_timestamp=table.designated_timestamp,
+        partition_by=table.partition_by,
+        ttl_value=table.ttl_months or 0,
+        ttl_unit="MONTH",
+        wal=table.wal,
+        max_uncommitted_rows=table.max_uncommitted_rows,
+        o3_max_lag_ms=table.o3_max_lag_ms,
+        dedup_keys=table.dedup_keys,
+    )

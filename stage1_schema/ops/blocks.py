@@ -1,0 +1,91 @@
+"""What a DO block runs, read from PL/pgSQL's own parser: nobody sees it in the block's effect."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from pglast import Error, ast, parse_plpgsql, parse_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_STATEMENT = 0  # an expression's parseMode where it is a whole statement
+_RIGHTS = re.compile(r"\s*(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES)\b[^;]*$", re.IGNORECASE)
+_DYNAMIC = ("dynexecute", "dynfors", "open", "return_query")
+
+
+def statements(block: str) -> Iterator[str | None]:
+    """Yield the statements of a DO block; None for what only its run would tell.
+
+    A text that is put together is that, unless it can only grant or revoke. Which branch is taken
+    is not asked.
+    """
+    try:
+        parsed = parse_plpgsql(block)
+    except (Error, ValueError):
+        yield None
+        return
+    nodes = list(_nodes(parsed))
+    if not any(name == "PLpgSQL_stmt_block" for name, _ in nodes):  # another language
+        yield None
+        return
+    for name, node in nodes:
+        if name == "PLpgSQL_expr" and node.get("parseMode") == _STATEMENT:
+            yield node["query"]
+        elif name.removeprefix("PLpgSQL_stmt_") in _DYNAMIC:
+            text = node.get("query") or node.get("dynquery")
+            if text and not _only_rights(text["PLpgSQL_expr"]["query"], nodes):
+                yield None
+
+
+def _nodes(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401 - JSON
+    if isinstance(value, list):
+        for each in value:
+            yield from _nodes(each)
+    elif isinstance(value, dict):
+        for name, node in value.items():
+            if isinstance(node, dict):
+                yield name, node
+            yield from _nodes(node)
+
+
+def _only_rights(query: str, nodes: list[tuple[str, dict[str, Any]]]) -> bool:
+    """Tell whether a text put together by `query` starts as a GRANT or REVOKE and goes no further.
+
+    A bare variable is followed to the loops of the block, where no assignment can change it.
+    """
+    expressions = [_expression(f"SELECT {query}")]
+    if isinstance(expressions[0], ast.ColumnRef):
+        if any(name == "PLpgSQL_stmt_assign" for name, _ in nodes):
+            return False
+        loops = [node for name, node in nodes if name == "PLpgSQL_stmt_fors"]
+        expressions = [
+            _expression(loop["query"]["PLpgSQL_expr"]["query"])
+            for loop in loops
+            if query.strip() in json.dumps(loop["var"])
+        ]
+    starts = [_start(each) for each in expressions]
+    return bool(starts) and all(start and _RIGHTS.match(start) for start in starts)
+
+
+def _expression(select: str) -> Any:  # noqa: ANN401 - pglast's nodes
+    try:
+        (parsed,) = parse_sql(select)
+    except Error:
+        return None
+    (first, *_) = getattr(parsed.stmt, "targetList", None) or (None,)
+    return first and first.val
+
+
+def _start(expression: Any) -> str | None:  # noqa: ANN401
+    """Return the literal that a text begins with."""
+    if isinstance(expression, ast.A_Const) and isinstance(expression.val, ast.String):
+        return str(expression.val.sval)
+    kind = type(expression)
+    if kind is ast.A_Expr and expression.name[0].sval == "||":
+        return _start(expression.lexpr)
+    if kind is ast.FuncCall and expression.funcname[-1].sval == "format":
+        return _start(expression.args[0])
+    return None

@@ -1,0 +1,192 @@
+"""What a plan says of a statement is what PostgreSQL does with it: lock, scan, rewrite, hazards."""
+
+import re
+
+import pytest
+
+from stage1_schema.ops import plan
+from stage1_schema.ops.statements import effect
+from tests.plugins.databases import ROLES, client, created
+
+TABLES = """
+CREATE TYPE mood AS ENUM ('good');
+CREATE FUNCTION rule() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+CREATE TABLE u (id int PRIMARY KEY);
+CREATE TABLE t (a int, b int NOT NULL, m mood, m2 int);
+INSERT INTO u VALUES (1);
+INSERT INTO t (a, b) SELECT n, n FROM generate_series(1, 1000) n;
+CREATE INDEX i ON t (a);
+CREATE UNIQUE INDEX ui ON t (b);
+ALTER TABLE t ADD CONSTRAINT given CHECK (a > 0) NOT VALID;
+CREATE VIEW v AS SELECT a FROM t;
+CREATE SCHEMA s;
+CREATE TABLE s.kept (a int);
+"""
+EXCLUSIVE, SHARE_ROW = "ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE"
+READS, WRITES = "blocks reads and writes", "blocks writes"
+REWRITES, DELETES, UNKNOWN = "rewrites table", "deletes data", "unknown statement"
+
+
+def case(statement, lock, *hazards, instant=True, u=None):
+    """`lock` and `instant` are of table t, `u` is the lock on table u."""
+    return pytest.param(statement, lock, instant, u, list(hazards), id=statement[:60])
+
+
+CASES = [
+    case("SELECT 1", None),
+    case("CREATE TABLE x (a int)", None),
+    case("CREATE TABLE x (a int REFERENCES u)", None, u=SHARE_ROW),
+    case("CREATE TABLE x (a int, FOREIGN KEY (a) REFERENCES u)", None, u=SHARE_ROW),
+    case("CREATE INDEX j ON t (a)", "SHARE", WRITES, instant=False),
+    case("DROP INDEX i", EXCLUSIVE),
+    case("ALTER INDEX i RENAME TO k", None),
+    case("ALTER TABLE t ADD COLUMN c timestamptz DEFAULT now()", EXCLUSIVE),
+    case("ALTER TABLE t ADD COLUMN c int NOT NULL DEFAULT 1", EXCLUSIVE),
+    case(
+        "ALTER TABLE t ADD COLUMN c uuid DEFAULT gen_random_uuid()",
+        EXCLUSIVE,
+        REWRITES,
+        READS,
+        instant=False,
+    ),
+    case("ALTER TABLE t ADD COLUMN c bigserial", EXCLUSIVE, REWRITES, READS, instant=False),
+    case(
+        "ALTER TABLE t ADD COLUMN c int GENERATED ALWAYS AS (a) STORED",
+        EXCLUSIVE,
+        REWRITES,
+        READS,
+        instant=False,
+    ),
+    case("ALTER TABLE t ADD COLUMN c int UNIQUE", EXCLUSIVE, READS, instant=False),
+    case("ALTER TABLE t ADD COLUMN c int DEFAULT 1 CHECK (c > 0)", EXCLUSIVE, READS, instant=False),
+    case("ALTER TABLE t ADD COLUMN c int REFERENCES u", EXCLUSIVE, u=SHARE_ROW),
+    case(
+        "ALTER TABLE t ADD COLUMN c int DEFAULT 1 REFERENCES u",
+        EXCLUSIVE,
+        READS,
+        instant=False,
+        u=SHARE_ROW,
+    ),
+    case("ALTER TABLE t ALTER b TYPE bigint", EXCLUSIVE, REWRITES, READS, instant=False),
+    case("ALTER TABLE t ALTER a SET NOT NULL", EXCLUSIVE, READS, instant=False),
+    case("ALTER TABLE t DROP COLUMN m", EXCLUSIVE, DELETES),
+    case("ALTER TABLE t RENAME COLUMN m TO n", EXCLUSIVE),
+    case("ALTER TABLE t ADD UNIQUE (a)", EXCLUSIVE, READS, instant=False),
+    case("ALTER TABLE t ADD CONSTRAINT k UNIQUE USING INDEX ui", EXCLUSIVE),
+    case("ALTER TABLE t ADD CHECK (a > 0)", EXCLUSIVE, READS, instant=False),
+    case("ALTER TABLE t ADD CONSTRAINT k CHECK (a > 1) NOT VALID", EXCLUSIVE),
+    case("ALTER TABLE t VALIDATE CONSTRAINT given", "SHARE UPDATE EXCLUSIVE", instant=False),
+    case("ALTER TABLE t DROP CONSTRAINT given", EXCLUSIVE),
+    case(
+        "ALTER TABLE t ADD FOREIGN KEY (m2) REFERENCES u",
+        SHARE_ROW,
+        WRITES,
+        instant=False,
+        u=SHARE_ROW,
+    ),
+    case("ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u NOT VALID", SHARE_ROW, u=SHARE_ROW),
+    case("TRUNCATE t", EXCLUSIVE, DELETES),
+    case("DROP VIEW v", None),
+    case("DROP TABLE t CASCADE", EXCLUSIVE, DELETES),
+    case("DROP SCHEMA s CASCADE", None, DELETES),
+    case("DROP TYPE mood CASCADE", None, DELETES),
+    case("DROP FUNCTION rule() CASCADE", None, DELETES),
+    case("DROP FUNCTION rule()", None),
+    case("UPDATE t SET a = 1", "ROW EXCLUSIVE"),
+    case("DELETE FROM t", "ROW EXCLUSIVE", DELETES),
+    case("WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d", "ROW EXCLUSIVE", DELETES),
+    case("DO $$ BEGIN DROP TABLE t CASCADE; END $$", EXCLUSIVE, DELETES),
+    case("DO $$ BEGIN EXECUTE 'DROP TABLE ' || 't CASCADE'; END $$", EXCLUSIVE, UNKNOWN),
+    case("DO $$ BEGIN IF false THEN PERFORM 1; END IF; END $$", None),
+    case("DO $$ BEGIN EXECUTE format('GRANT SELECT ON t TO %I', current_user); END $$", None),
+]
+
+
+@pytest.fixture(scope="module")
+def tables(server_with_roles):
+    """A connection to a database with the tables; each case is rolled back."""
+    with created(server_with_roles) as settings, client(settings, ROLES.owner) as connection:
+        connection.execute(TABLES)
+        yield connection
+
+
+def held(connection, table):
+    """Return the modes that are held on a table, by its oid: it may have been dropped."""
+    query = "SELECT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation = %s"
+    modes = [row["mode"] for row in connection.execute(query, [table])]
+    return {re.sub(r"(?<!^)(?=[A-Z])", " ", mode.removesuffix("Lock")).upper() for mode in modes}
+
+
+def look(connection, table):
+    query = """SELECT pg_relation_filenode(%(table)s) AS file,
+                      coalesce(sum(seq_tup_read), 0) AS read
+                 FROM pg_stat_xact_user_tables WHERE relid = %(table)s"""
+    return connection.execute(query, {"table": table}).fetchone()
+
+
+@pytest.mark.parametrize(("statement", "lock", "instant", "other", "hazards"), CASES)
+def test_statement_does_what_is_said(tables, statement, lock, instant, other, hazards):
+    found = effect(statement)
+    t, u = (tables.execute(f"SELECT '{name}'::regclass::oid AS oid").fetchone() for name in "tu")
+    with tables.transaction(force_rollback=True):
+        before = look(tables, t["oid"])
+        tables.execute(statement)
+        after = look(tables, t["oid"])
+        on_t, on_u = held(tables, t["oid"]), held(tables, u["oid"])
+    assert [str(each) for each in found.hazards] == hazards
+    if UNKNOWN in hazards:
+        return
+    assert lock is None or lock in on_t
+    assert other is None or (other in on_u and found.references == ("u",))
+    if "t" in found.tables or "i" in found.indexes:
+        assert found.lock.mode == lock
+    if found.lock and found.lock.blocks and after["file"]:
+        assert found.lock.instant == instant == (after["read"] == before["read"])
+        assert (REWRITES in hazards) == (after["file"] != before["file"] and DELETES not in hazards)
+    if not found.tables and not found.indexes:
+        assert EXCLUSIVE not in on_t or DELETES in hazards
+
+
+@pytest.mark.parametrize(
+    ("statement", "lock"),
+    [
+        ("CREATE INDEX CONCURRENTLY j ON t (a)", "SHARE UPDATE EXCLUSIVE"),
+        ("DROP INDEX CONCURRENTLY i", "SHARE UPDATE EXCLUSIVE"),
+    ],
+)
+def test_concurrent_statement_blocks_nobody(statement, lock):
+    found = effect(statement)
+    assert (found.lock.mode, found.lock.blocks, found.hazards) == (lock, "", ())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "VACUUM t",
+        "CREATE TABLE x AS SELECT 1 AS a",
+        "DO LANGUAGE plpython3u 'pass'",
+        "DO $$ DECLARE s text := 'DROP TABLE t'; BEGIN EXECUTE s; END $$",
+        "DO $$ BEGIN EXECUTE 'GRANT SELECT ON t TO x; DROP TABLE t'; END $$",
+    ],
+)
+def test_what_cannot_be_read_is_a_hazard(statement):
+    assert effect(statement).hazards == (UNKNOWN,)
+
+
+def test_small_and_new_tables_are_no_hazard():
+    stands = plan._Standing({"t": 1_000_000, "u": 10}, {"i": "t"})
+    script = (
+        "CREATE TABLE x (a int); ALTER TABLE {} ADD COLUMN c int UNIQUE; DROP INDEX i;"
+        "ALTER TABLE x ADD FOREIGN KEY (a) REFERENCES t;"
+    )
+
+    def said(table):
+        _, alter, drop, refer = plan._statements(script.format(table), stands)
+        assert ([each.table for each in refer.locks], refer.hazards) == (["t"], ())
+        assert "for an instant" in refer.locks[0].lock
+        assert [(each.table, each.rows) for each in drop.locks] == [("t", 1_000_000)]
+        return [(each.table, each.rows) for each in alter.locks], alter.hazards
+
+    assert said("t") == ([("t", 1_000_000)], (READS,))
+    assert said("u") == ([("u", 10)], ())
+    assert said("x") == ([], ())

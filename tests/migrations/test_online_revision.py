@@ -1,0 +1,115 @@
+"""A generated revision changes standing tables without keeping their writers out."""
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+
+from stage1_schema.models import Base
+from stage1_schema.ops import migrate
+from tests.migrations.catalogue import catalogue
+
+SKIP = ("questdb=skip",)
+BY_HAND = """
+DROP INDEX ix_walkforward_runs_completed_at;
+CREATE INDEX ix_walkforward_runs_completed_at ON walkforward_runs (started_at) WHERE status > 'A';
+DROP INDEX ix_stage1_jobs_pending;
+CREATE INDEX ix_more ON datasets USING gin (metadata);
+CREATE INDEX ix_text ON datasets (lower(symbol) text_pattern_ops, created_at DESC)
+ INCLUDE (source) WHERE symbol LIKE '50%';
+ALTER TABLE datasets DROP CONSTRAINT uq_datasets_dataset_slug;
+ALTER TABLE stage1_jobs DROP CONSTRAINT ck_stage1_jobs_status,
+  ADD CONSTRAINT ck_stage1_jobs_status CHECK (status LIKE '%' AND status <> ':x');
+ALTER TABLE simulation_trades ADD CONSTRAINT ck_more CHECK (metadata IS NOT NULL);
+"""
+
+
+@pytest.fixture
+def config(migrated, checkout, monkeypatch):
+    monkeypatch.chdir(checkout)
+    return migrate.config(migrated, SKIP)
+
+
+def generate(config, checkout):
+    command.revision(config, "change", autogenerate=True)
+    paths = (checkout / "migrations" / "versions").glob("*_change*.py")
+    return [path.read_text().split("def upgrade")[1] for path in sorted(paths)]
+
+
+def operations(body):
+    return [line.strip().partition("(")[0] for line in body.splitlines() if " op." in line]
+
+
+def structure(settings):
+    found = catalogue(settings)
+    del found["columns"], found["grants"]
+    return found
+
+
+def test_repair_of_what_was_changed_by_hand(migrated, connection, config, checkout):
+    connection.execute(BY_HAND)
+    before = structure(migrated)
+    (body,) = [each for each in generate(config, checkout) if "online" in each]
+    forward, back = body.split("def downgrade")
+    plain = [each for each in operations(body) if "online" not in each]
+    assert set(plain) <= {"op.drop_constraint"}
+    assert all("if_exists=True" in part for part in body.split("op.drop_constraint")[1:])
+    assert "op.create_unique_online(" in forward
+    assert 'op.drop_index_online("ix_more")' in forward
+    assert "op.add_check_online(" in forward
+    assert "op.add_check_online(" in back
+    command.upgrade(config, "head")
+    command.check(config)
+    head = structure(migrated)
+    command.downgrade(config, migrate.head())
+    command.downgrade(config, "0013")
+    assert structure(migrated) == before
+    command.upgrade(config, "head")
+    assert structure(migrated) == head
+    command.revision(config, "again", autogenerate=True)
+    assert not list((checkout / "migrations" / "versions").glob("*_again*.py"))
+
+
+def test_column_and_its_index_become_two_revisions(migrated, config, checkout, monkeypatch):
+    copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
+    for table in Base.metadata.tables.values():
+        table.to_metadata(copy)
+    monkeypatch.setattr(Base, "metadata", copy)
+    jobs = copy.tables["stage1_jobs"]
+    jobs.append_column(sa.Column("code", sa.Text()))
+    jobs.append_constraint(sa.CheckConstraint("code <> ''", name="code"))
+    sa.Index("ix_stage1_jobs_code", jobs.c.code, postgresql_where=jobs.c.code.is_not(None))
+    sa.Table(
+        "notes",
+        copy,
+        sa.Column("note_id", sa.Integer(), primary_key=True),
+        sa.Column("code", sa.Text(), index=True),
+    )
+    first, second = generate(config, checkout)
+    assert operations(first.split("def downgrade")[0]) == [
+        "op.create_table",
+        "op.create_index",
+        "op.add_column",
+    ]
+    assert operations(second.split("def downgrade")[0]) == [
+        "op.create_index_online",
+        "op.add_check_online",
+    ]
+    before = structure(migrated)
+    command.upgrade(config, "head")
+    command.check(config)
+    command.downgrade(config, "0013")
+    assert structure(migrated) == before
+    command.upgrade(config, "head")
+    command.check(config)
+
+
+def test_a_column_that_goes_takes_its_index_along(migrated, connection, config, checkout):
+    connection.execute(
+        "ALTER TABLE datasets ADD extra text; CREATE INDEX ix_extra ON datasets (extra)"
+    )
+    (body,) = generate(config, checkout)
+    assert operations(body.split("def downgrade")[0]) == ["op.drop_index", "op.drop_column"]
+    before = structure(migrated)
+    command.upgrade(config, "head")
+    command.downgrade(config, "-1")
+    assert structure(migrated) == before

@@ -1,0 +1,177 @@
+"""A plan of a revision on standing rows, and what `stage1 upgrade` does with it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stage1_schema.connect import connect
+from stage1_schema.ops import migrate, plan
+from stage1_schema.ops.plan import PlanRefusedError
+from tests.migrations.commands import alembic
+from tests.plugins.databases import ROLES, client, environment
+
+SKIP = ("questdb=skip",)
+STAGE1 = Path(sys.executable).with_name("stage1")
+REVISION = '''"""Change datasets
+
+Revision ID: {number}
+Revises: {before}
+"""
+
+from alembic import op
+
+revision = "{number}"
+down_revision = "{before}"
+
+
+def upgrade() -> None:
+    {body}
+
+
+def downgrade() -> None:
+    {back}
+'''
+BODY = """op.run_sql_file("{number}/x.sql")"""
+SQL = """
+ALTER TABLE datasets ADD COLUMN code bigint UNIQUE;
+DROP INDEX ix_walkforward_runs_completed_at;
+CREATE TABLE notes (dataset_id uuid REFERENCES datasets);
+CREATE INDEX ix_notes ON notes (dataset_id);
+DO $$ BEGIN DELETE FROM stage1_jobs WHERE status = 'COMPLETED'; END $$;
+"""
+
+
+@pytest.fixture
+def revise(checkout, monkeypatch):
+    """Write a revision that runs SQL; its number is the next."""
+    monkeypatch.chdir(checkout)
+    head = int(migrate.head())
+    numbers = iter(range(head + 1, head + 9))
+
+    def write(sql="COMMENT ON TABLE datasets IS 'x'", back="pass"):
+        number = next(numbers)
+        names = {"number": f"{number:04d}", "before": f"{number - 1:04d}"}
+        directory = checkout / "migrations" / "sql" / names["number"]
+        directory.mkdir()
+        (directory / "x.sql").write_text(sql)
+        path = checkout / "migrations" / "versions" / f"{names['number']}_change.py"
+        path.write_text(REVISION.format(**names, body=BODY.format(**names), back=back))
+        return directory / "x.sql"
+
+    return write
+
+
+def stage1(directory, settings, *arguments):
+    done = subprocess.run(
+        [STAGE1, *arguments],
+        cwd=directory,
+        env={"PATH": "/usr/bin:/bin", **environment(settings)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def at(settings):
+    with client(settings, ROLES.owner) as connection:
+        return connection.execute("SELECT version_num FROM alembic_version").fetchone()
+
+
+def test_plan_tells_locks_rows_hazards_and_findings(migrated, connection, revise, checkout):
+    connection.execute(
+        "INSERT INTO datasets (dataset_id, dataset_slug)"
+        " SELECT gen_random_uuid(), 'd' || n FROM generate_series(1, 12000) n; ANALYZE datasets"
+    )
+    revise(SQL)
+    (found,) = plan.make(migrated, SKIP).revisions
+    held = {(lock.table, lock.lock, lock.rows) for each in found.postgres for lock in each.locks}
+    scan, instant = "(blocks reads and writes while it runs)", "for an instant)"
+    assert held == {
+        ("datasets", f"ACCESS EXCLUSIVE {scan}", 12000),
+        ("walkforward_runs", f"ACCESS EXCLUSIVE (blocks reads and writes {instant}", 0),
+        ("datasets", f"SHARE ROW EXCLUSIVE (blocks writes {instant}", 12000),
+        ("stage1_jobs", "ROW EXCLUSIVE (blocks nobody)", 0),
+    }
+    assert found.hazards == ("blocks reads and writes", "deletes data", "not reversible")
+    assert any(each.startswith("disallowed-unique-constraint") for each in found.lint)
+    assert any(each.startswith("require-concurrent-index-deletion") for each in found.lint)
+    code, said = stage1(checkout, migrated, "plan", "-x", *SKIP)
+    assert code == 0
+    assert f"lock     ACCESS EXCLUSIVE {scan} on datasets, about 12,000 rows" in said
+    assert "squawk   disallowed-unique-constraint" in said
+
+
+def test_hazard_is_refused_until_it_is_named(migrated, revise, checkout):
+    before = at(migrated)
+    revise("ALTER TABLE stage1_jobs DROP COLUMN message", back="raise NotImplementedError")
+    code, said = stage1(checkout, migrated, "upgrade", "-x", *SKIP, "--allow", "deletes data")
+    assert code == 1
+    assert "stage1 upgrade --allow 'not reversible'" in said
+    assert at(migrated) == before
+    allowed = ("--allow", "deletes data", "--allow", "not reversible")
+    code, said = stage1(checkout, migrated, "upgrade", "-x", *SKIP, *allowed)
+    assert code == 0, said
+    assert at(migrated) != before
+
+
+def added(_path, revise):
+    revise()
+
+
+def edited(path, _revise):
+    path.write_text("COMMENT ON TABLE datasets IS 'another'")
+
+
+@pytest.mark.parametrize("change", [added, edited])
+def test_fingerprint_is_of_the_pending_files_too(migrated, revise, checkout, change):
+    path = revise(back='op.execute("SELECT 1")')
+    made = plan.make(migrated, SKIP)
+    assert plan.make(migrated, SKIP).fingerprint == made.fingerprint
+    assert plan.make(migrated, (*SKIP, "lock_timeout=1")).fingerprint != made.fingerprint
+    before = at(migrated)
+    change(path, revise)
+    with pytest.raises(PlanRefusedError, match="not what it was"):
+        plan.carry_out(migrated, made)
+    approved = ("--plan-fingerprint", made.fingerprint, "--allow", "not reversible")
+    code, said = stage1(checkout, migrated, "upgrade", "-x", *SKIP, *approved)
+    assert (code, at(migrated)) == (1, before), said
+
+
+def change_postgres(settings, _questdb):
+    with connect(settings.postgres, autocommit=True) as connection:
+        connection.execute("ALTER TABLE stage1_jobs ADD COLUMN x int")
+
+
+def change_questdb(_settings, questdb):
+    questdb.execute("ALTER TABLE walkforward_predictions ADD COLUMN x LONG")
+    questdb.wait_for("walkforward_predictions")
+
+
+@pytest.mark.parametrize("change", [change_postgres, change_questdb])
+def test_upgrade_stops_when_a_store_changed_since_the_plan(both, questdb, revise, change):
+    migrate.upgrade(both)
+    before = at(both)
+    revise(back='op.execute("SELECT 1")')
+    made = plan.make(both)
+    change(both, questdb)
+    with pytest.raises(PlanRefusedError, match="not what it was"):
+        plan.carry_out(both, made)
+    assert at(both) == before
+    plan.carry_out(both, plan.make(both))
+    assert at(both) != before
+
+
+@pytest.mark.parametrize("name", ["versions/0005_*.py", "sql/0005/drop.sql"])
+def test_revision_edited_after_it_was_applied_is_reported(migrated, checkout, name):
+    (path,) = (checkout / "migrations").glob(name)
+    path.write_text(path.read_text() + "\n")
+    said = alembic(checkout, migrated, "-x", *SKIP, "check", code=255)
+    (line,) = [line for line in said.splitlines() if "0005" in line]
+    assert "revision 0005 changed after it was applied" in line
+    assert "difference" not in said
+    code, said = stage1(checkout, migrated, "status")
+    assert code == 1
+    assert "revision 0005 changed after it was applied" in said
