@@ -47,7 +47,11 @@ With a server (`Client` is a context manager over one kept-alive connection):
         plan = plan_for(client, [quotes])
         apply(client, plan, allow=[Hazard.KEEPS_DUPLICATES])
 
-Only `client`, `introspect` and `apply` talk to a server; the rest is pure. Every error is a
+What a `rebuild` or a `trim` would do is shown by `plan_rebuild`; `suspects` counts rows whose time
+is in a wrong unit, `export` writes a file and reads it back, `drop_old` ends what a rebuild kept.
+
+`client`, `introspect`, `apply`, `rebuild` and what they use talk to a server; `types`, `spec`,
+`names`, `render`, `diff` and `plan` are pure. Every error is a
 `QuestDBDDLError` with a message of one line. Tried on QuestDB 8.2.0 (no TTL), 9.0.3 and 9.3.4.
 """
 
@@ -65,6 +69,7 @@ from questdb_ddl.apply import (
     retired_name,
 )
 from questdb_ddl.client import Client
+from questdb_ddl.copying import Suspects, suspects
 from questdb_ddl.diff import Comparison, Difference, DifferenceKind, compare, compare_all
 from questdb_ddl.errors import (
     AuthenticationFailed,
@@ -76,9 +81,13 @@ from questdb_ddl.errors import (
     Unreachable,
     VerificationFailed,
 )
+from questdb_ddl.export import Exported, export
 from questdb_ddl.introspect import live_tables
+from questdb_ddl.kept import drop_old, old_tables
 from questdb_ddl.names import check_column_name, check_table_name, quote, slug
 from questdb_ddl.plan import Hazard, Plan, Refusal, Step, fingerprint, make_plan
+from questdb_ddl.rebuild import Rebuilt, UnfinishedTrim, rebuild, trim, unfinished_trims
+from questdb_ddl.rebuild_plan import RebuildPlan, plan_rebuild
 from questdb_ddl.render import create_table
 from questdb_ddl.spec import Column, Kind, LiveColumn, LiveTable, PartitionBy, Table
 from questdb_ddl.types import (
@@ -127,6 +136,7 @@ __all__ = [
     "DifferenceKind",
     "Double",
     "Ensured",
+    "Exported",
     "Float",
     "Geohash",
     "Hazard",
@@ -143,17 +153,21 @@ __all__ = [
     "PlanRefused",
     "QueryError",
     "QuestDBDDLError",
+    "RebuildPlan",
+    "Rebuilt",
     "Refusal",
     "RetireAction",
     "Retired",
     "Short",
     "Step",
     "String",
+    "Suspects",
     "Symbol",
     "Table",
     "TableSuspended",
     "Timestamp",
     "TimestampNs",
+    "UnfinishedTrim",
     "Unreachable",
     "Uuid",
     "Varchar",
@@ -165,15 +179,23 @@ __all__ = [
     "compare_all",
     "create_table",
     "drop",
+    "drop_old",
     "ensure_table",
+    "export",
     "fingerprint",
     "is_widening",
     "live_tables",
     "make_plan",
+    "old_tables",
     "parse_type",
     "plan_for",
+    "plan_rebuild",
     "quote",
+    "rebuild",
     "retire",
     "retired_name",
     "slug",
+    "suspects",
+    "trim",
+    "unfinished_trims",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -15,26 +16,38 @@ from questdb_ddl.errors import (
     TableSuspended,
     VerificationFailed,
 )
-from questdb_ddl.introspect import live_tables
-from questdb_ddl.names import MAX_NAME_LENGTH, check_table_name
-from questdb_ddl.plan import Hazard, Plan, Step, fingerprint, make_plan
+from questdb_ddl.introspect import live_tables, parameter
+from questdb_ddl.names import MAX_NAME_LENGTH, check_table_name, quote
+from questdb_ddl.plan import Hazard, Plan, Step, fingerprint, make_plan, unfinished_rebuild
+from questdb_ddl.rebuild_names import in_the_way
 from questdb_ddl.spec import Kind, check_distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from questdb_ddl.client import Client
     from questdb_ddl.diff import Difference
     from questdb_ddl.spec import LiveTable, Table
 
 
+WALL_CLOCK = "cairo.ttl.use.wall.clock"
+
+
 def plan_for(client: Client, tables: Iterable[Table], *, drop_extra_columns: bool = False) -> Plan:
     """Return the plan that brings the server to the declarations; see `plan.make_plan`.
 
     Parquet partitions are looked for only in tables that are there and differ.
+
+    >>> from questdb_ddl import Column, Long, Table, drop
+    >>> ticks = Table("ticks", (Column("n", Long()),))
+    >>> plan = plan_for(client, [ticks])
+    >>> [step.table for step in apply(client, plan)], plan_for(client, [ticks]).empty
+    (['ticks'], True)
+    >>> drop(client, "ticks")
+    True
     """
     declared = check_distinct(tables)
-    live = live_tables(client, [table.name for table in declared])
+    live = live_tables(client, _with_rebuilds(declared))
     altered = [
         table.name
         for table in declared
@@ -46,7 +59,30 @@ def plan_for(client: Client, tables: Iterable[Table], *, drop_extra_columns: boo
             if not live[name.lower()].suspended:
                 client.wait_for(name)
         live |= live_tables(client, altered, parquet=True)
-    return make_plan(declared, live, drop_extra_columns=drop_extra_columns)
+    timed = _with_times(client, declared, live)
+    return make_plan(
+        declared,
+        live | timed,
+        drop_extra_columns=drop_extra_columns,
+        ttl_by_wall_clock=bool(timed) and parameter(client, WALL_CLOCK) == "true",
+    )
+
+
+def _with_times(
+    client: Client, declared: Iterable[Table], live: Mapping[str, LiveTable]
+) -> dict[str, LiveTable]:
+    """Return the tables whose TTL changes, with the newest row, which old servers do not keep."""
+    names = [
+        table.name
+        for table in declared
+        if (found := live.get(table.name.lower())) is not None
+        and any(d.kind is DifferenceKind.TTL for d in compare(table, found).differences)
+    ]
+    return live_tables(client, names, counts=True, parquet=True) if names else {}
+
+
+def _with_rebuilds(tables: Iterable[Table]) -> list[str]:
+    return [name for table in tables for name in (table.name, *in_the_way(table.name))]
 
 
 def apply(
@@ -89,7 +125,7 @@ def _check(
         raise PlanRefused(
             f"The plan {' and '.join(forbidden)} (first in {first.table}); allow that by name."
         )
-    now = live_tables(client, [table.name for table in plan.tables])
+    now = live_tables(client, _with_rebuilds(plan.tables))
     if fingerprint(plan.tables, now) != plan.fingerprint:
         raise PlanRefused("The tables changed since the plan was made; make a new plan.")
 
@@ -109,7 +145,7 @@ def _verify(client: Client, plan: Plan) -> None:
 def _raise_for(table: Table, live: LiveTable | None, ignore: Collection[Difference] = ()) -> None:
     comparison = compare(table, live)
     if comparison.skipped is not None:
-        raise TableSuspended(table.name)
+        raise TableSuspended(table.name, remedy=live.remedy if live else None)
     differences = tuple(d for d in comparison.differences if d not in ignore)
     if not differences:
         return
@@ -137,9 +173,13 @@ def ensure_table(client: Client, table: Table) -> Ensured:
     """Create `table`, or see that it stands as declared; safe to repeat, changes nothing there.
 
     Raises VerificationFailed with the differences and the remedy when another table stands under
-    the name, and TableSuspended when its structure cannot be trusted.
+    the name, TableSuspended when its structure cannot be trusted, and PlanRefused while a rebuild
+    of it is unfinished.
     """
-    before = live_tables(client, [table.name]).get(table.name.lower())
+    live = live_tables(client, _with_rebuilds([table]))
+    before = live.get(table.name.lower())
+    if before is None and (made := unfinished_rebuild(table.name, live)):
+        raise PlanRefused(f"{made} has the rows of {table.name}: finish the rebuild.")
     if before is None:
         # IF NOT EXISTS says OK to whatever a writer created meanwhile: hence the reading back.
         client.execute(render.create_table(table))
@@ -155,6 +195,7 @@ class RetireAction(StrEnum):
     ABSENT = "was not there"
     DROPPED = "dropped, it was empty"
     RENAMED = "renamed, it held rows"
+    VIEW = "dropped, it was a view"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,44 +222,113 @@ def retired_name(name: str, now: datetime) -> str:
     return name[: MAX_NAME_LENGTH - len(suffix)] + suffix
 
 
+def dropping_name(name: str) -> str:
+    """Return `<name>__dropping`, what a table is called between the two steps of its drop.
+
+    A name that gets too long by it is cut and told apart by a checksum.
+
+    >>> dropping_name("indicator_bars")
+    'indicator_bars__dropping'
+    """
+    if len(name) + len(_DROPPING) <= MAX_NAME_LENGTH:
+        return name + _DROPPING
+    suffix = f"_{zlib.crc32(name.lower().encode()):08x}{_DROPPING}"
+    return name[: MAX_NAME_LENGTH - len(suffix)] + suffix
+
+
+_DROPPING = "__dropping"
+
+
 def retire(client: Client, name: str, now: datetime) -> Retired:
     """Take the table `name` out of use: drop it if it is empty, else keep it under another name.
 
-    It is renamed first and counted then, so that no writer can add a row between the count and
-    the drop. Safe to repeat: a table that is gone is ABSENT, and so is one that was renamed.
-    Raises TableSuspended for a suspended table, whose log can hold rows that no count shows, and
-    QueryError when something stands under the new name.
+    An empty one is renamed first and counted once more then, so that no writer can add a row
+    between the count and the drop. A view is dropped: it has no rows of its own. Safe to repeat: a
+    table that is gone is ABSENT, and so is one that was renamed; what a killed call left as
+    `dropping_name` is dropped or kept as the table would have been. Raises TableSuspended for a
+    suspended table, whose log can hold rows that no count shows, and QueryError when something
+    stands under the new name.
     """
     check_table_name(name)
-    found = live_tables(client, [name]).get(name.lower())
+    found, left = _standing(client, name)
+    result = Retired(name, RetireAction.ABSENT)
+    if left is not None:
+        result = _settle(client, name, left.name, now)
+        now += timedelta(seconds=1)  # another name, should the table itself be kept too
     if found is None:
-        return Retired(name, RetireAction.ABSENT)
-    target = retired_name(found.name, now)
+        return result
+    if found.kind is not Kind.TABLE:
+        client.execute(_drop(found))
+        return Retired(found.name, RetireAction.VIEW)
     client.wait_for(found.name)
-    client.execute(render.rename_table(found.name, target))
+    if _rows(client, found.name):
+        return _keep(client, found.name, found.name, now)
+    if not found.wal:
+        client.execute(_drop(found))
+        return Retired(found.name, RetireAction.DROPPED)
+    made = dropping_name(found.name)
+    client.execute(render.rename_table(found.name, made))
+    return _settle(client, found.name, made, now)
+
+
+def _settle(client: Client, name: str, made: str, now: datetime) -> Retired:
+    client.wait_for(made)
+    if _rows(client, made):
+        return _keep(client, name, made, now)
+    client.execute(render.drop_table(made))
+    return Retired(name, RetireAction.DROPPED)
+
+
+def _keep(client: Client, name: str, stands_as: str, now: datetime) -> Retired:
+    target = retired_name(name, now)
+    client.execute(render.rename_table(stands_as, target))
     client.wait_for(target)
-    rows = live_tables(client, [target], counts=True)[target.lower()].row_count or 0
-    if rows:
-        return Retired(found.name, RetireAction.RENAMED, target, rows)
-    client.execute(render.drop_table(target))
-    return Retired(found.name, RetireAction.DROPPED)
+    return Retired(name, RetireAction.RENAMED, target, _rows(client, target))
+
+
+def _rows(client: Client, name: str) -> int:
+    return live_tables(client, [name], counts=True)[name.lower()].row_count or 0
+
+
+def _standing(client: Client, name: str) -> tuple[LiveTable | None, LiveTable | None]:
+    """Return what stands as `name`, and what a killed drop or retirement of it left.
+
+    A renamed WAL table keeps the directory of its first name. What was created as
+    `<name>__dropping` is somebody's own: PlanRefused.
+    """
+    made = dropping_name(name)
+    stands = live_tables(client, [name, made])
+    left = stands.get(made.lower())
+    if left is not None:
+        rows = client.query("select table_name, directoryName from tables()")
+        directory = next(r["directoryName"] for r in rows if r["table_name"] == left.name)
+        if directory.partition("~")[0].lower() == made.lower():
+            raise PlanRefused(
+                f"{left.name} stands and was not put there by a drop of {name}; rename it first."
+            )
+    return stands.get(name.lower()), left
+
+
+def _drop(found: LiveTable) -> str:
+    return f"DROP {found.kind.upper()} IF EXISTS {quote(found.name)}"
 
 
 def drop(client: Client, name: str) -> bool:
-    """Drop the table `name` for good; tells whether it stood. Safe to repeat.
+    """Drop the table or view `name` for good; tells whether it stood.
 
-    It is renamed first: an ILP connection over HTTP that is kept open goes on writing into a
-    dropped table and is told that all is well, even when a new one stands under the name. After a
-    rename it looks the name up again. Tried on QuestDB 9.3.4.
+    A WAL table is renamed first: an ILP connection over HTTP that is kept open goes on writing into
+    a dropped table and is told that all is well, even when a new one stands under the name. After a
+    rename it looks the name up again. Tried on QuestDB 9.3.4. Killed between the two, a second
+    call finishes it: `dropping_name` tells. Raises PlanRefused where that is somebody's own table.
     """
-    found = live_tables(client, [name]).get(name.lower())
-    if found is None:
-        return False
-    target = retired_name(found.name, datetime.now(UTC))
-    if found.kind is Kind.TABLE and not found.suspended:
-        client.execute(render.rename_table(found.name, target))
-        client.wait_for(target)
-        client.execute(render.drop_table(target))
-    else:
-        client.execute(render.drop_table(found.name))
-    return True
+    found, left = _standing(client, name)
+    if left is not None:
+        client.execute(_drop(left))
+    if found is not None and found.kind is Kind.TABLE and found.wal and not found.suspended:
+        made = dropping_name(found.name)
+        client.execute(render.rename_table(found.name, made))
+        client.wait_for(made)
+        client.execute(render.drop_table(made))
+    elif found is not None:
+        client.execute(_drop(found))
+    return found is not None or left is not None

@@ -6,10 +6,11 @@ import json
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote_plus, unquote, urlsplit
+from uuid import uuid4
 
 import urllib3
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 from questdb_ddl.errors import (
     AuthenticationFailed,
@@ -19,13 +20,22 @@ from questdb_ddl.errors import (
     Unreachable,
 )
 from questdb_ddl.names import literal
+from questdb_ddl.render import resume_wal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
 _ANSWERS = ("error", "dataset", "ddl", "dml")
 _REFUSED_LOGIN = (401, 403)
+HEADER_BUFFER = 64448
+"""What http.request.header.buffer.size is in bytes unless server.conf says otherwise."""
+
+SAFE_BYTES = HEADER_BUFFER // 2 - 1024
+"""How long a statement may be as it is sent, with room for the rest of the request.
+
+From QuestDB 9 on the request line takes half of the buffer, on 8.2.0 all of it.
+"""
 
 
 class Client:
@@ -101,8 +111,12 @@ class Client:
         self._answer(sql)
 
     def query(self, sql: str) -> list[dict[str, Any]]:
-        """Return the rows of one query as dicts by column name; timestamps are ISO text in UTC."""
-        answer = self._answer(sql)
+        """Return the rows of one query as dicts by column name; timestamps are ISO text in UTC.
+
+        >>> client.query("select x, x * 1.5 y from long_sequence(2)")
+        [{'x': 1, 'y': 1.5}, {'x': 2, 'y': 3.0}]
+        """
+        answer = self._answer(sql, _uncached(sql))
         names = [column["name"] for column in answer.get("columns", ())]
         return [dict(zip(names, row, strict=True)) for row in answer.get("dataset", ())]
 
@@ -115,8 +129,7 @@ class Client:
         try:
             response = self._pool.request(
                 "GET",
-                path,
-                fields={"query": sql, "fmt": form},
+                f"{path}?query={_encoded(_uncached(sql))}&fmt={form}",
                 headers=self._headers,
                 redirect=False,
                 retries=False,
@@ -129,6 +142,7 @@ class Client:
             finally:
                 response.release_conn()
         except HTTPError as error:
+            self._raise_if_too_long(sql, error)
             raise Unreachable(
                 f"QuestDB at {self.url} broke the export off: {_cause(error)}."
             ) from None
@@ -143,7 +157,7 @@ class Client:
             self.query(f"select wait_wal_table({literal(table)})")
         except QueryError as error:
             if "suspended" in error.message:
-                raise TableSuspended(table, self._suspension(table)) from None
+                raise self._suspension(table) from None
             raise
 
     def server_version(self) -> str:
@@ -156,19 +170,26 @@ class Client:
         """Return the server's version such as `(9, 3, 4)`; empty where its build names none."""
         return tuple(int(part) for part in re.findall(r"\d+", self.server_version())[:3])
 
-    def _suspension(self, table: str) -> str:
-        name = table.lower()
-        rows = self.query("select * from wal_tables()")
-        return next(
-            (str(r.get("errorMessage") or "") for r in rows if r["name"].lower() == name), ""
-        )
+    def _suspension(self, table: str) -> TableSuspended:
+        for row in self.query("select * from wal_tables()"):
+            if row["name"].lower() == table.lower():
+                return TableSuspended(table, str(row.get("errorMessage") or ""), remedy(row))
+        return TableSuspended(table)
 
-    def _answer(self, sql: str) -> dict[str, Any]:
+    def _raise_if_too_long(self, sql: str, error: HTTPError) -> None:
+        """Name the length of a statement that the server hung up on."""
+        if isinstance(error, ProtocolError) and sent_bytes(sql) > SAFE_BYTES:
+            raise QueryError(
+                sql,
+                f"it has {len(sql):,} characters, {sent_bytes(sql):,} bytes as sent, and the "
+                "server closed the connection: it takes half of http.request.header.buffer.size",
+            ) from None
+
+    def _answer(self, sql: str, sent: str | None = None) -> dict[str, Any]:
         try:
             response = self._pool.request(
                 "GET",
-                self._path,
-                fields={"query": sql},
+                f"{self._path}?query={_encoded(sent or sql)}",
                 headers=self._headers,
                 redirect=False,
                 retries=False,
@@ -179,6 +200,7 @@ class Client:
                 "may still be running there."
             ) from None
         except HTTPError as error:
+            self._raise_if_too_long(sql, error)
             raise Unreachable(
                 f"QuestDB at {self.url} cannot be reached: {_cause(error)}."
             ) from None
@@ -199,6 +221,36 @@ class Client:
                 sql, str(answer["error"]), position if isinstance(position, int) else None
             )
         return answer
+
+
+def sent_bytes(sql: str) -> int:
+    """Return how long a statement is in a request, which is what the server limits."""
+    return len(_encoded(sql))
+
+
+def _encoded(sql: str) -> str:
+    return quote_plus(sql, safe="(),*'")
+
+
+def _uncached(sql: str) -> str:
+    """Return the query with a text that no other has.
+
+    The server keeps compiled queries by their text, across connections, and some hold on to a
+    table that was dropped or renamed since: `wal_transactions('t')` then fails with "table is
+    dropped" although another table has the name. Tried on QuestDB 9.3.4.
+    """
+    return f"{sql}\n-- {uuid4().hex}"
+
+
+def remedy(row: Mapping[str, Any]) -> str:
+    """Return the statement that resumes the suspended table of a row of `wal_tables()`.
+
+    A server killed during DROP INDEX leaves files that each later try stumbles over: that one
+    transaction, which holds no rows, has to be given up. Tried on QuestDB 9.3.4.
+    """
+    if "cannot remove index" in str(row.get("errorMessage")):
+        return resume_wal(row["name"], row["writerTxn"] + 2)
+    return resume_wal(row["name"])
 
 
 def _cause(error: BaseException) -> str:

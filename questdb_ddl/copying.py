@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from questdb_ddl.client import SAFE_BYTES, sent_bytes
 from questdb_ddl.names import quote
+from questdb_ddl.rebuild_names import Names
 from questdb_ddl.types import (
     Array,
     Binary,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from questdb_ddl.spec import LiveTable, Table
 
 US_PER_SECOND = 1_000_000
+_COLUMNS_PER_QUERY = 200
 _SECONDS, _MILLISECONDS, _MICROSECONDS = 10**8, 10**11, 10**14
 _TOO_LATE = 10**17
 """Microseconds since 1970 below which a time was sent in too coarse a unit, or above too fine.
@@ -216,13 +219,17 @@ class Copy:
 
     def _rows(self, columns: tuple[str, ...], month: Month | None) -> str:
         """Return the SELECT of the source's rows, one for each key of the target."""
-        shown = ", ".join(f"{self._expression(n)} {quote(n)}" for n in columns)
+        rows = f"select {self._shown(columns)} from {quote(self.source.name)}{self._rest(month)}"
         if not self._may_repeat:
-            return f"select {shown} from {quote(self.source.name)}{self._rest(month)}"
+            return rows
         found = [self.source.column(k) for k in self.keys[1:]]
         keys = ", ".join([self._stamp, *(quote(c.name) for c in found if c)])
-        latest = f"latest on {self._stamp} partition by {keys}"
-        return f"select {shown} from {quote(self.source.name)}{self._rest(month)} {latest}"
+        return f"{rows} latest on {self._stamp} partition by {keys}"
+
+    def _shown(self, columns: tuple[str, ...], *, moved: bool = False) -> str:
+        """Return the expressions of some columns; an alias only where it says something."""
+        made = ((self._expression(n, moved=moved), quote(n)) for n in columns)
+        return ", ".join(sql if sql == name else f"{sql} {name}" for sql, name in made)
 
     def months(self) -> list[Month]:
         """Return the months that the source has rows in, the oldest first."""
@@ -235,84 +242,123 @@ class Copy:
 
     def insert(self, name: str, month: Month) -> None:
         """Insert one month of the source into the table `name` and wait until it is applied."""
-        shown = ", ".join(f"{self._expression(n)} {quote(n)}" for n in self.names)
-        self.client.execute(
-            f"insert into {quote(name)} ({self._list}) select {shown} "
-            f"from {quote(self.source.name)}{self._rest(month)}"
-        )
+        self._send(name, self._month_of(name, month))
+
+    def _send(self, name: str, sql: str) -> None:
+        self.client.execute(sql)
         self.client.wait_for(name)
+
+    def _into(self, name: str, *, moved: bool = False) -> str:
+        """Return the start of an INSERT: its columns, and the expressions they get."""
+        shown = ", ".join(self._expression(n, moved=moved) for n in self.names)
+        return f"insert into {quote(name)} ({self._list}) select {shown}"
+
+    def _month_of(self, name: str, month: Month) -> str:
+        return f"{self._into(name)} from {quote(self.source.name)}{self._rest(month)}"
 
     def insert_missing(self, name: str) -> int:
         """Insert the rows whose keys `name` does not have, and return how many those were."""
         missing = self.missing_keys(name)
-        if not missing:
-            return 0
-        shown = ", ".join(f"o.{quote(n)}" for n in self.names)
-        rows = self._rows(self.names, None)
-        joined = " and ".join(f"o.{quote(k)} = n.{quote(k)}" for k in self.keys)
-        stamp = quote(self.target.designated_timestamp)
-        self.client.execute(
-            f"insert into {quote(name)} ({self._list}) select {shown} from ({rows}) o "
-            f"left join {quote(name)} n on {joined} where n.{stamp} is null"
-        )
-        self.client.wait_for(name)
-        return missing
+        if missing:
+            self._send(name, self._missing_of(name, self._rows(self.names, None)))
+        moved = self.missing_moved(name)
+        if moved:
+            self._send(name, self._missing_of(name, self._moved_rows(self.names)))
+        return missing + moved
 
-    def insert_unless_in(self, name: str, seen: Copy) -> int:
-        """Insert the rows that are not in the source of `seen`, and return how many those are."""
-        mine, theirs = self._rows(self.names, None), seen._rows(seen.names, None)
-        new = self._except(mine, theirs)
+    def _missing_of(self, name: str, rows: str) -> str:
+        joined = " and ".join(f"o.{quote(k)} = n.{quote(k)}" for k in self.keys)
+        there = self._plain(name, self.keys, None)
+        return (
+            f"insert into {quote(name)} ({self._list}) select o.* from ({rows}) o left join "
+            f"({there}) n on {joined} where n.{quote(self.target.designated_timestamp)} is null"
+        )
+
+    def insert_unless_in(self, name: str, seen: str) -> int:
+        """Insert the rows that are not in `seen`, an earlier copy of the source made by the server.
+
+        Returns how many those are; `seen` must have the same columns.
+        """
+        there = f"((select * from {quote(self.source.name)}) except (select * from {quote(seen)}))"
+        rows = f"from {there}{self._rest(None)}"
+        new = int(self.client.query(f"select count() as rows {rows}")[0]["rows"])
         if new:
-            self.client.execute(
-                f"insert into {quote(name)} ({self._list}) "
-                f"select * from (({mine}) except ({theirs}))"
-            )
-            self.client.wait_for(name)
+            self._send(name, f"{self._into(name)} {rows}")
         return new
 
     def missing_keys(self, name: str) -> int:
         """Return how many keys of the source the table `name` does not have."""
         return self._except(self._rows(self.keys, None), self._plain(name, self.keys, None))
 
-    def differing(self, name: str, month: Month) -> int:
-        """Return how many rows of one month `name` lacks or holds with other values."""
-        columns = tuple(n for n in self.names if _comparable(self.target, n))
-        return self._except(self._rows(columns, month), self._plain(name, columns, month))
+    def differs(self, name: str, month: Month) -> bool:
+        """Tell whether `name` lacks rows of one month or holds them with other values."""
+        columns = [n for n in self.names if n not in self.keys and _comparable(self.target, n)]
+        return any(
+            self._except(self._rows(some, month), self._plain(name, some, month))
+            for batch in self._batches(columns)
+            for some in [(*self.keys, *batch)]
+        )
+
+    def _batches(self, columns: list[str]) -> Iterator[tuple[str, ...]]:
+        """Split columns so that a query can name each thrice; yields one batch at least."""
+        batch: list[str] = []
+        length = 0
+        for name in columns:
+            more = sent_bytes(f"{self._expression(name)} {quote(name)}, ")
+            if batch and (length + more > SAFE_BYTES // 4 or len(batch) == _COLUMNS_PER_QUERY):
+                yield tuple(batch)
+                batch, length = [], 0
+            batch.append(name)
+            length += more
+        yield tuple(batch)
 
     def summary(self, name: str, month: Month) -> tuple[dict[str, object], dict[str, object]]:
         """Return count, bounds and integer sums of one month: of the source and of `name`."""
-        integers = [n for n in self.names[1:] if _is_integer(self.target, n)]
         stamp = quote(self.target.designated_timestamp)
-        sums = "".join(f", sum({quote(n)}) {quote(n)}" for n in integers)
-        select = f"select count() as rows, min({stamp}) first, max({stamp}) last{sums}"
-        columns = (self.target.designated_timestamp, *integers)
-        found = [
-            self.client.query(f"{select} from ({rows})")
-            for rows in (self._rows(columns, month), self._plain(name, columns, month))
-        ]
-        return found[0][0], found[1][0]
+        integers = [n for n in self.names[1:] if _is_integer(self.target, n)]
+        found: tuple[dict[str, object], dict[str, object]] = ({}, {})
+        for batch in self._batches(integers):
+            columns = (self.target.designated_timestamp, *batch)
+            sums = "".join(f", sum({quote(n)}) {quote(n)}" for n in batch)
+            select = f"select count() as rows, min({stamp}) first, max({stamp}) last{sums}"
+            for held, rows in zip(
+                found, (self._rows(columns, month), self._plain(name, columns, month)), strict=True
+            ):
+                held.update(self.client.query(f"{select} from ({rows})")[0])
+        return found
 
     def insert_moved(self, name: str) -> int:
         """Insert the rows with a time in another unit where they belong; returns how many keys."""
         if missing := self.missing_moved(name):
-            shown = ", ".join(f"{self._expression(n, moved=True)} {quote(n)}" for n in self.names)
-            self.client.execute(
-                f"insert into {quote(name)} ({self._list}) select {shown} {self._suspects_of()}"
-            )
-            self.client.wait_for(name)
+            self._send(name, self._moved_of(name))
         return missing
 
     def missing_moved(self, name: str) -> int:
         """Return how many keys `name` lacks of the rows with a time in another unit."""
         if not self.fix:
             return 0
-        moved = ", ".join(f"{self._expression(k, moved=True)} {quote(k)}" for k in self.keys)
-        return self._except(
-            f"select {moved} {self._suspects_of()}", self._plain(name, self.keys, None)
-        )
+        return self._except(self._moved_rows(self.keys), self._plain(name, self.keys, None))
+
+    def _moved_of(self, name: str) -> str:
+        return f"{self._into(name, moved=True)} {self._suspects_of()}"
+
+    def _moved_rows(self, columns: tuple[str, ...]) -> str:
+        return f"select {self._shown(columns, moved=True)} {self._suspects_of()}"
 
     def _suspects_of(self) -> str:
         return f"from {quote(self.source.name)} where {self._suspect()}"
+
+    def longest(self) -> str:
+        """Return the longest statement that the copy into a table may send."""
+        name = Names(self.source.name, "_trimmed").new
+        month = Month(10**17, 10**17, 0)
+        inserts = [
+            self._month_of(name, month),
+            self._missing_of(name, self._rows(self.names, None)),
+        ]
+        if self.fix:
+            inserts += [self._moved_of(name), self._missing_of(name, self._moved_rows(self.names))]
+        return max(inserts, key=sent_bytes)
 
     def distinct_keys(self) -> tuple[int, int]:
         """Return the source's rows, and how many distinct keys they have."""

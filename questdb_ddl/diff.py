@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from questdb_ddl.names import MAX_NAME_LENGTH
 from questdb_ddl.spec import Kind
 from questdb_ddl.types import Symbol, effective_capacity
 
@@ -45,6 +47,9 @@ NEEDS_REBUILD = frozenset(
 )
 """Differences that no ALTER can close."""
 
+_RETIRED = re.compile(r"_retired_\d{8}T\d{6}Z$")
+"""How `apply.retired_name` ends what is kept under another name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -83,10 +88,10 @@ class Comparison:
 def compare(table: Table, live: LiveTable | None) -> Comparison:
     """Compare one declaration with what stands under its name (None: nothing).
 
-    Not compared: the order of the columns, letter case, whatever the declaration leaves to the
-    server (a symbol without capacity, WAL parameters that are None). A symbol may be larger than
-    declared, because QuestDB grows it by itself. A suspended table is skipped: its structure is
-    that of before the changes it did not apply.
+    Not compared: the order of the columns, letter case, retired columns, whatever the declaration
+    leaves to the server (a symbol without capacity, WAL parameters that are None). A symbol may be
+    larger than declared, because QuestDB grows it by itself. A suspended table is skipped: its
+    structure is that of before the changes it did not apply.
     """
     if live is None:
         missing = Difference(table.name, DifferenceKind.MISSING_TABLE, "a table", "nothing")
@@ -95,8 +100,26 @@ def compare(table: Table, live: LiveTable | None) -> Comparison:
         other = Difference(table.name, DifferenceKind.NOT_A_TABLE, "a table", f"a {live.kind}")
         return Comparison(table.name, (other,))
     if live.suspended:
-        return Comparison(table.name, skipped=f'suspended; ALTER TABLE "{live.name}" RESUME WAL')
+        return Comparison(table.name, skipped=f"suspended; {live.remedy}")
     return Comparison(table.name, (*_storage(table, live), *_columns(table, live)))
+
+
+def newest_retired(name: str, standing: Iterable[str]) -> str | None:
+    """Return the name under which `name` was kept last, of the names that stand; None for none.
+
+    >>> newest_retired("t", ["t", "t_retired_20250301T120000Z", "t2_retired_20260301T120000Z"])
+    't_retired_20250301T120000Z'
+    """
+    kept = []
+    for each in standing:
+        suffix = _RETIRED.search(each)
+        # A name that gets too long was cut.
+        if (
+            suffix
+            and each[: suffix.start()].lower() == name[: MAX_NAME_LENGTH - len(suffix[0])].lower()
+        ):
+            kept.append((suffix[0], each))
+    return max(kept)[1] if kept else None
 
 
 def compare_all(tables: Iterable[Table], live: Mapping[str, LiveTable]) -> tuple[Comparison, ...]:
@@ -143,8 +166,9 @@ def _columns(table: Table, live: LiveTable) -> Iterator[Difference]:
             yield from _column(table, column, found)
     if not table.extensible:
         for extra in live_columns.values():
-            kind = DifferenceKind.EXTRA_COLUMN
-            yield Difference(table.name, kind, "nothing", str(extra.type), extra.name)
+            if _RETIRED.search(extra.name) is None:
+                kind = DifferenceKind.EXTRA_COLUMN
+                yield Difference(table.name, kind, "nothing", str(extra.type), extra.name)
 
 
 def _column(table: Table, column: Column, found: LiveColumn) -> Iterator[Difference]:

@@ -40,14 +40,17 @@ class QueryError(QuestDBDDLError):
 
 
 class TableSuspended(QuestDBDDLError):  # noqa: N818 - it says what happened
-    """A WAL table stopped applying its transactions; later changes answer OK and never happen."""
+    """A WAL table stopped applying its transactions; later changes answer OK and never happen.
 
-    def __init__(self, table: str, detail: str = "") -> None:
+    `remedy` is the statement to run once the cause is removed.
+    """
+
+    def __init__(self, table: str, detail: str = "", remedy: str | None = None) -> None:
         self.table = table
+        self.remedy = remedy or f'ALTER TABLE "{table}" RESUME WAL'
         because = f" ({_one_line(detail)})" if detail else ""
         super().__init__(
-            f'The table "{table}" is suspended{because}: remove the cause, then run '
-            f'ALTER TABLE "{table}" RESUME WAL.'
+            f'The table "{table}" is suspended{because}: remove the cause, then run {self.remedy}.'
         )
 
 

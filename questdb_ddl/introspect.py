@@ -6,6 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from questdb_ddl.client import remedy
 from questdb_ddl.errors import DeclarationError, QueryError, QuestDBDDLError
 from questdb_ddl.names import is_system_table, literal, quote
 from questdb_ddl.spec import Kind, LiveColumn, LiveTable, PartitionBy
@@ -41,6 +42,13 @@ def live_tables(
     without it they are what the server keeps (9.3 and later), else None. `parquet` fills
     `has_parquet`. Raises what `Client` raises, and QuestDBDDLError when the server, just started,
     does not register its tables within 30 seconds.
+
+    >>> from questdb_ddl import Column, Long, Table, drop, ensure_table
+    >>> stands = ensure_table(client, Table("ticks", (Column("n", Long()),)))
+    >>> str(live_tables(client, ["TICKS"])["ticks"].column("n").type)
+    'LONG'
+    >>> drop(client, "ticks")
+    True
     """
     wanted = None if names is None else {name.lower() for name in names}
     gone: set[str] = set()
@@ -56,10 +64,16 @@ def live_tables(
             gone.add(found[1])
 
 
+def parameter(client: Client, name: str) -> str | None:
+    """Return the value of a server setting, None where the server does not know it."""
+    rows = client.query("show parameters")
+    return next((row["value"] for row in rows if row["property_path"] == name), None)
+
+
 def _read(
     client: Client, wanted: set[str] | None, gone: set[str], *, counts: bool, parquet: bool
 ) -> dict[str, LiveTable]:
-    suspended, rows = _registered(client, wanted)
+    remedies, rows = _registered(client, wanted)
     rows = [row for row in rows if row["table_name"] not in gone]
     tables = [row for row in rows if _kind(row) is Kind.TABLE]
     names = [row["table_name"] for row in tables]
@@ -91,13 +105,16 @@ def _read(
             row_count=count["rows"],
             min_timestamp=count["first"],
             max_timestamp=count["last"],
-            suspended=name in suspended,
+            remedy=remedies.get(name),
             has_parquet=has_parquet,
         )
     return result
 
 
-def _registered(client: Client, wanted: set[str] | None) -> tuple[set[str], list[dict[str, Any]]]:
+def _registered(
+    client: Client, wanted: set[str] | None
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Return the remedies of the suspended tables, and the rows of `tables()`."""
     # Just after a start tables() is incomplete, and under load wal_tables() too.
     deadline = time.monotonic() + REGISTRATION_SECONDS
     while True:
@@ -108,7 +125,7 @@ def _registered(client: Client, wanted: set[str] | None) -> tuple[set[str], list
         known = {row["table_name"] for row in rows}
         unknown = {name for name in names if _is_wanted(name, wanted)} - known
         if not unknown:
-            return {name for name, row in wal.items() if row["suspended"]}, rows
+            return {name: remedy(row) for name, row in wal.items() if row["suspended"]}, rows
         if time.monotonic() > deadline:
             raise QuestDBDDLError(
                 f"QuestDB at {client.url} has not registered {len(unknown)} of its tables within "

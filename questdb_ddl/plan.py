@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from questdb_ddl import render
 from questdb_ddl.diff import NEEDS_REBUILD, Difference, DifferenceKind, compare
+from questdb_ddl.rebuild_names import in_the_way
 from questdb_ddl.spec import Table, check_distinct
 from questdb_ddl.types import Symbol, is_widening
 
@@ -88,23 +90,36 @@ class Plan:
 def fingerprint(tables: Iterable[Table], live: Mapping[str, LiveTable]) -> str:
     """Return the sha256 over declarations and live structure; rows do not count."""
     content = [
-        [table.to_data(), found.structure() if found else None]
+        [table.to_data(), found.structure() if found else unfinished_rebuild(table.name, live)]
         for table in sorted(tables, key=lambda t: t.name.lower())
         for found in [live.get(table.name.lower())]
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def unfinished_rebuild(table: str, live: Mapping[str, LiveTable]) -> str | None:
+    """Return the table that holds the rows of `table` while a rebuild of it is unfinished."""
+    return next((name for name in in_the_way(table) if name.lower() in live), None)
+
+
 def make_plan(
-    tables: Iterable[Table], live: Mapping[str, LiveTable], *, drop_extra_columns: bool = False
+    tables: Iterable[Table],
+    live: Mapping[str, LiveTable],
+    *,
+    drop_extra_columns: bool = False,
+    ttl_by_wall_clock: bool = False,
 ) -> Plan:
     """Plan what brings `live` (of `introspect.live_tables`) to the declarations.
 
+    `live` should hold the tables of unfinished rebuilds too, because none is created in the place
+    of one that is being rebuilt.
     A table with a difference that cannot or must not be altered gets a refusal and no steps:
     partitioning, designated timestamp and WAL need a rebuild; a narrowing type, a change to a
     deduplication key and a table with Parquet partitions would lose data; a suspended table
-    would answer OK and change nothing. Columns that are not declared are left, unless
-    `drop_extra_columns`. Raises DeclarationError when QuestDB takes two declared names for one.
+    would answer OK and change nothing; and a TTL of a table with a row of the future would count
+    back from that row, unless the server's `cairo.ttl.use.wall.clock` is known to be true
+    (`ttl_by_wall_clock`). Columns that are not declared are left, unless `drop_extra_columns`.
+    Raises DeclarationError when QuestDB takes two declared names for one.
     """
     declared = check_distinct(tables)
     steps: list[Step] = []
@@ -115,6 +130,8 @@ def make_plan(
         comparison = compare(table, found)
         if comparison.skipped is not None:
             refusals.append(Refusal(table.name, comparison.skipped))
+        elif found is None and (made := unfinished_rebuild(table.name, live)):
+            refusals.append(Refusal(table.name, f"{made} has its rows: finish the rebuild"))
         elif found is None:
             steps.append(Step(table.name, render.create_table(table), "the table is missing"))
         else:
@@ -122,6 +139,8 @@ def make_plan(
             wanted = [d for d in comparison.differences if drop_extra_columns or d not in extra]
             left += [] if drop_extra_columns else extra
             reasons = list(_refused(table, found, wanted))
+            if not ttl_by_wall_clock:
+                reasons += _endangered_by_ttl(table, found, wanted)
             refusals += [Refusal(table.name, reason) for reason in reasons]
             if not reasons:
                 steps += _alterations(table, found, wanted)
@@ -151,6 +170,24 @@ def _refused(table: Table, live: LiveTable, differences: list[Difference]) -> It
             "has Parquet partitions" if live.has_parquet else "was not asked for Parquet partitions"
         )
         yield f"the table {holds}, and altering those can stop the server"
+
+
+def _endangered_by_ttl(
+    table: Table, live: LiveTable, differences: list[Difference]
+) -> Iterator[str]:
+    ttl = any(difference.kind is DifferenceKind.TTL for difference in differences)
+    if ttl and table.ttl_months is not None and ahead_of(live, datetime.now(UTC)):
+        yield (
+            f"it holds a row of {(live.max_timestamp or '')[:10]}, and a TTL that counts back from "
+            "there deletes the rest; move that row first (rebuild with fix_timestamps)"
+        )
+
+
+def ahead_of(live: LiveTable, now: datetime) -> bool:
+    """Tell whether the newest row of `live` is known to lie more than a day after `now` (UTC)."""
+    last = live.max_timestamp or ""
+    limit = f"{now + timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
+    return last > limit or last.find("-") > len("2025")  # a year beyond 9999
 
 
 def _widens(table: Table, live: LiveTable, difference: Difference) -> bool:

@@ -13,7 +13,7 @@ connection writes on into the renamed table: writers have to be stopped there.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,8 @@ from questdb_ddl.diff import compare
 from questdb_ddl.errors import PlanRefused, QueryError, TableSuspended, VerificationFailed
 from questdb_ddl.introspect import live_tables
 from questdb_ddl.names import literal, quote
-from questdb_ddl.rebuild_plan import Names, plan_rebuild, state, target_for, under_way
+from questdb_ddl.rebuild_names import Names
+from questdb_ddl.rebuild_plan import other_under_way, plan_rebuild, state, target_for, under_way
 from questdb_ddl.spec import Column
 
 if TYPE_CHECKING:
@@ -48,13 +49,17 @@ _LISTED_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild did. `kept_as` is the old table's name now, None where nothing was done."""
+    """What a rebuild did. `kept_as` is the old table's name now, None where nothing was done.
+
+    `values` are those whose rows a `trim` left out.
+    """
 
     table: str
     kept_as: str | None = None
     rows: int = 0
     moved: int = 0
     late: int = 0
+    values: tuple[str, ...] = ()
 
 
 def rebuild(
@@ -71,11 +76,20 @@ def rebuild(
     PlanRefused with the reasons where it would lose something, VerificationFailed when the new
     table does not hold what the old one does (the old one then stands untouched under its name
     or `Names.old`), TableSuspended when a table stops applying.
+
+    >>> from questdb_ddl import Column, Long, Table, drop, drop_old, live_tables
+    >>> client.execute("CREATE TABLE ticks (timestamp TIMESTAMP, n LONG) TIMESTAMP(timestamp)"
+    ...                " PARTITION BY DAY WAL")
+    >>> ticks = Table("ticks", (Column("n", Long()),), dedup_keys=("timestamp", "n"))
+    >>> rebuilt = rebuild(client, ticks, writers_stopped=True)
+    >>> str(live_tables(client, ["ticks"])["ticks"].partition_by)
+    'MONTH'
+    >>> dropped = drop_old(client, "ticks", rebuilt.kept_as), drop(client, "ticks")
     """
     names, stands = state(client, declared.name)
     if under_way(names, stands):
         if names.mode == "_trimmed" or (fix_timestamps and not names.fixed):
-            raise PlanRefused(_other_under_way(names))
+            raise PlanRefused(other_under_way(names))
         return _Run(client, declared, names, on_step).finish()
     plan = plan_rebuild(
         client, declared, fix_timestamps=fix_timestamps, writers_stopped=writers_stopped
@@ -90,50 +104,102 @@ def rebuild(
     return _Run(client, declared, names, on_step).finish()
 
 
-def _other_under_way(names: Names) -> str:
-    kind = {"": "", "_fixed": " that fixes timestamps", "_trimmed": " that leaves rows out"}
-    return f"A rebuild{kind[names.mode]} of {names.table} is under way; finish it first."
+@dataclass(frozen=True, slots=True)
+class UnfinishedTrim:
+    """A trim of `table` that was begun: it leaves out the rows whose `key` is one of `values`."""
+
+    table: str
+    key: str
+    values: tuple[str, ...]
+    kept_as: str
+
+
+def unfinished_trims(client: Client) -> tuple[UnfinishedTrim, ...]:
+    """Return the trims that were begun and not finished, by table; `trim` finishes one."""
+    suffix = Names("", "_trimmed").without
+    listed = (str(row["table_name"]) for row in client.query("select table_name from tables()"))
+    tables = sorted(name.removesuffix(suffix) for name in listed if name.endswith(suffix))
+    return tuple(found for table in tables if (found := _unfinished(client, table)))
 
 
 def trim(
     client: Client,
     declared: Table,
-    column: str,
+    key: str,
     values: Iterable[str],
     on_step: Callable[[str], None] = lambda _: None,
     *,
     writers_stopped: bool = False,
 ) -> Rebuilt:
-    """Rebuild a table without the rows whose `column` is one of `values`.
+    """Rebuild a table without the rows whose column `key` is one of `values`.
 
-    QuestDB has no DELETE. The values are kept in a table of their own until it is done, so that a
-    killed trim is finished with the same ones, whatever `values` a second call has. The old table
-    with all rows is kept as `Rebuilt.kept_as`. Raises what `rebuild` raises.
+    QuestDB has no DELETE. A trim of the table that was begun and not finished is finished instead,
+    with the values noted then: `Rebuilt.values` says which went, and for others it is called
+    again. The old table with all rows is kept as `Rebuilt.kept_as`. Raises what `rebuild` raises.
     """
     names, stands = state(client, declared.name)
-    if not under_way(names, stands):
-        plan = plan_rebuild(client, declared, writers_stopped=writers_stopped)
-        if plan.refusals or plan.target is None:
-            raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
-        names = Names(plan.table, "_trimmed")
-        client.execute(render.drop_table(names.without))
-        client.execute(f"CREATE TABLE {quote(names.without)} ({quote(column)} SYMBOL)")
-        for batch in _batches(sorted(values)):
-            rows = ", ".join(f"({literal(value)})" for value in batch)
-            client.execute(f"INSERT INTO {quote(names.without)} VALUES {rows}")
-        on_step(f"noted what goes in {names.without}")
-        client.execute(render.create_table(plan.target.renamed(names.new)))
-        on_step(f"created {names.new}")
-    elif names.mode != "_trimmed":
-        raise PlanRefused(_other_under_way(names))
-    gone = f"select {quote(column)} from {quote(names.without)}"
-    only = f"({quote(column)} is null or {quote(column)} not in ({gone}))"
-    done = _Run(client, declared, names, on_step, only).finish()
+    begun = _unfinished(client, declared.name)
+    if under_way(names, stands) and names.mode != "_trimmed":
+        raise PlanRefused(other_under_way(names))
+    if under_way(names, stands) and begun is None:
+        raise VerificationFailed(
+            f"{names.without}, which says what is left out of {names.table}, is gone: drop "
+            f"{names.new}, rename {names.old} to {names.table} where that is gone, and begin again."
+        )
+    if begun is None:
+        begun = _begin_trim(client, declared, key, values, on_step, writers_stopped=writers_stopped)
+        names, stands = state(client, declared.name)
+    if under_way(names, stands):
+        gone = f"select {quote(begun.key)} from {quote(names.without)}"
+        only = f"({quote(begun.key)} is null or {quote(begun.key)} not in ({gone}))"
+        done = _Run(client, declared, names, on_step, only=only, kept_as=begun.kept_as).finish()
+    else:  # only the notes were left to drop
+        live = live_tables(client, [names.table], counts=True).get(names.table.lower())
+        done = Rebuilt(names.table, begun.kept_as, (live and live.row_count) or 0)
     client.execute(render.drop_table(names.without))
-    return done
+    return replace(done, values=begun.values)
 
 
-def _batches(values: list[str], size: int = 200) -> Iterator[list[str]]:
+def _begin_trim(
+    client: Client,
+    declared: Table,
+    key: str,
+    values: Iterable[str],
+    on_step: Callable[[str], None],
+    *,
+    writers_stopped: bool,
+) -> UnfinishedTrim:
+    """Note what goes, and only then create the new table: from there on the notes are whole."""
+    plan = plan_rebuild(client, declared, writers_stopped=writers_stopped)
+    if plan.refusals or plan.target is None:
+        raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
+    names = Names(plan.table, "_trimmed")
+    noted = UnfinishedTrim(plan.table, key, tuple(sorted(values)), names.kept(datetime.now(UTC)))
+    rows = [f"({literal(value)}, {literal(noted.kept_as)})" for value in noted.values]
+    client.execute(render.drop_table(names.without))
+    client.execute(f"CREATE TABLE {quote(names.without)} ({quote(key)} SYMBOL, kept_as SYMBOL)")
+    for batch in _batches(rows):
+        client.execute(f"INSERT INTO {quote(names.without)} VALUES {', '.join(batch)}")
+    on_step(f"noted what goes in {names.without}")
+    client.execute(render.create_table(plan.target.renamed(names.new)))
+    on_step(f"created {names.new}")
+    return noted
+
+
+def _unfinished(client: Client, table: str) -> UnfinishedTrim | None:
+    names = Names(table, "_trimmed")
+    notes = live_tables(client, [names.without]).get(names.without.lower())
+    rows = client.query(f"select * from {quote(names.without)}") if notes else []
+    if notes is None or not rows:
+        return None
+    key, kept_as = notes.columns[0].name, rows[0]["kept_as"]
+    # Without one of these the trim was killed while it noted its values, and changed nothing.
+    if not live_tables(client, [names.new, names.old, kept_as]):
+        return None
+    return UnfinishedTrim(table, key, tuple(row[key] for row in rows), kept_as)
+
+
+def _batches(values: list[str], size: int = 100) -> Iterator[list[str]]:
     return (values[start : start + size] for start in range(0, len(values), size))
 
 
@@ -144,9 +210,12 @@ class _Run:
         declared: Table,
         names: Names,
         on_step: Callable[[str], None],
+        *,
         only: str = "",
+        kept_as: str | None = None,
     ) -> None:
         self.only = only
+        self.kept_as = kept_as
         self.client = client
         self.declared = declared
         self.names = names
@@ -219,14 +288,10 @@ class _Run:
             raise VerificationFailed(
                 f"{source if found is None else target_name} went away during the rebuild."
             )
-        if found.suspended or target.suspended:
-            raise TableSuspended(source if found.suspended else target_name)
-        stamp = (found.designated_timestamp or "").lower()
-        for column in found.columns:
-            if target.column(column.name) is None and column.name.lower() != stamp:
-                added = Column(column.name, column.type)
-                self.client.execute(render.add_column(target_name, added))
-                self.client.wait_for(target_name)
+        for each in (found, target):
+            if each.suspended:
+                raise TableSuspended(each.name, remedy=each.remedy)
+        self._widen(target, found)
         target = self._stands(target_name) or target
         return Copy(
             self.client,
@@ -235,6 +300,15 @@ class _Run:
             fix_timestamps=self.names.fixed,
             only=self.only,
         )
+
+    def _widen(self, table: LiveTable, like: LiveTable) -> None:
+        """Add the columns of `like` that `table` lacks, in their order."""
+        stamp = (like.designated_timestamp or "").lower()
+        for column in like.columns:
+            if table.column(column.name) is None and column.name.lower() != stamp:
+                added = Column(column.name, column.type)
+                self.client.execute(render.add_column(table.name, added))
+                self.client.wait_for(table.name)
 
     def _copy_while_written(self) -> int | None:
         """Copy until nothing is written during a round, or as often as ROUNDS.
@@ -278,7 +352,7 @@ class _Run:
             done += month.rows
             found, there = copy.summary(self.names.new, month)
             same = found == there or bool(self.names.mode) or not alone
-            if not same or (compare_rows and copy.differing(self.names.new, month)):
+            if not same or (compare_rows and copy.differs(self.names.new, month)):
                 copy.insert(self.names.new, month)
                 copied += 1
                 self.told(f"copied {done:,} of {total:,} rows of {source}")
@@ -376,7 +450,11 @@ class _Run:
         while True:
             before = self._transactions(gap)
             copy = self._copy(gap, self.names.table)
-            late += copy.insert_unless_in(self.names.table, self._copy(seen, self.names.table))
+            if (merged := self._stands(seen)) is None:  # it goes first when all is done
+                return late
+            self._widen(merged, copy.source)
+            late += copy.insert_unless_in(self.names.table, seen)
+            late += copy.insert_missing(self.names.table)
             time.sleep(_SETTLE_SECONDS)
             if before == self._transactions(gap):
                 return late
@@ -402,9 +480,10 @@ class _Run:
                 comparison.differences,
             )
         for number in gaps:
-            self.client.execute(render.drop_table(names.gap(number)))
+            # The gap goes last: a rerun finds both by it.
             self.client.execute(render.drop_table(names.seen(number)))
+            self.client.execute(render.drop_table(names.gap(number)))
             self.told(f"dropped {names.gap(number)}: all of its rows are in {names.table}")
-        kept = names.kept(datetime.now(UTC))
+        kept = self.kept_as or names.kept(datetime.now(UTC))
         self._rename(names.old, kept)
         return Rebuilt(names.table, kept, live.row_count or 0, self.moved, late)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from questdb_ddl import render
+from questdb_ddl.client import HEADER_BUFFER, SAFE_BYTES, sent_bytes
 from questdb_ddl.copying import Copy, Suspects, suspects
 from questdb_ddl.diff import compare
 from questdb_ddl.errors import DeclarationError, QueryError
-from questdb_ddl.introspect import live_tables
+from questdb_ddl.introspect import live_tables, parameter
 from questdb_ddl.names import MAX_NAME_LENGTH, literal
+from questdb_ddl.rebuild_names import MODES, Names
 from questdb_ddl.spec import Column, Kind
 from questdb_ddl.types import Symbol
 
@@ -19,54 +22,6 @@ if TYPE_CHECKING:
 
     from questdb_ddl.client import Client
     from questdb_ddl.spec import LiveTable, Table
-
-Mode = Literal["", "_fixed", "_trimmed"]
-_MODES: tuple[Mode, ...] = ("", "_fixed", "_trimmed")
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The names that say how far a rebuild of `table` came.
-
-    `new` alone: the copy is being made. `new` and `old`: the old table has made way. `old` alone:
-    the new table stands under its name, late rows are looked for. A `gap` is a table that a writer
-    created while the name was free. Two underscores in a row are in no slug.
-    """
-
-    table: str
-    mode: Mode = ""
-
-    @property
-    def fixed(self) -> bool:
-        """Whether times in a wrong unit move."""
-        return self.mode == "_fixed"
-
-    @property
-    def new(self) -> str:
-        """The new table before it takes the name."""
-        return f"{self.table}__new{self.mode}"
-
-    @property
-    def old(self) -> str:
-        """The old table before its rows are all known to be in the new one."""
-        return f"{self.table}__old{self.mode}"
-
-    @property
-    def without(self) -> str:
-        """A table of the values whose rows a trimming rebuild leaves out."""
-        return f"{self.table}__without"
-
-    def gap(self, number: int) -> str:
-        """Return the name of what a writer created while the name was free, the oldest 0."""
-        return f"{self.table}__gap{number}"
-
-    def seen(self, number: int) -> str:
-        """Return the name of what was merged of a gap before the new table took the name."""
-        return f"{self.table}__seen{number}"
-
-    def kept(self, now: datetime) -> str:
-        """Return `<table>_old_<YYYYMMDDTHHMMSSZ>`, the old table's name for good."""
-        return f"{self.table}_old_{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +50,9 @@ class RebuildPlan:
 
     def __str__(self) -> str:
         if self.under_way:
-            return f"{self.table}: a rebuild is under way and will be finished"
+            refused = "".join(f"\n-- refused: {refusal}" for refusal in self.refusals)
+            ends = refused or " and will be finished"
+            return f"{self.table}: a rebuild is under way{ends}"
         lines = [f"{self.table}: {reason}" for reason in self.reasons]
         lines.append(f"-- {self.rows:,} rows, {self.disk_bytes / 2**20:,.0f} MiB on disk")
         if double := self.rows - self.keys:
@@ -133,9 +90,11 @@ def plan_rebuild(
     names, stands = state(client, declared.name)
     live = stands.get(declared.name.lower())
     if under_way(names, stands):
+        other = names.mode == "_trimmed" or (fix_timestamps and not names.fixed)
         return RebuildPlan(
-            declared.name, None, 0, 0, 0, Suspects(), (), (), under_way=True,
-            fix_timestamps=names.fixed,
+            declared.name, None, 0, 0, 0, Suspects(), (),
+            (other_under_way(names),) if other else (),
+            under_way=True, fix_timestamps=names.fixed,
         )  # fmt: skip
     if live is None:
         raise DeclarationError(f"There is no table {declared.name} to rebuild.")
@@ -151,6 +110,7 @@ def plan_rebuild(
         copy = Copy(client, live, target)
         rows, keys = copy.distinct_keys()
         refusals += copy.lossy()
+        refusals += _too_wide(client, copy)
         if fix_timestamps:
             refusals += _unfixable(live, found)
     comparison = compare(target or declared, live)
@@ -203,10 +163,7 @@ def _refusals(client: Client, declared: Table, live: LiveTable) -> Iterator[str]
         yield f"it is a {live.kind} without a designated timestamp; only tables are rebuilt"
         return
     if live.suspended:
-        yield (
-            "it is suspended and holds rows that no copy sees; "
-            f'ALTER TABLE "{live.name}" RESUME WAL'
-        )
+        yield f"it is suspended and holds rows that no copy sees; {live.remedy}"
     views = [str(view["view_name"]) for view in _materialized_views(client, live.name)]
     if views:
         yield (
@@ -237,6 +194,26 @@ def _endangered_writers(client: Client) -> Iterator[str]:
         )
 
 
+def _too_wide(client: Client, copy: Copy) -> Iterator[str]:
+    """Yield why a statement that names every column could not be sent."""
+    found = parameter(client, "http.request.header.buffer.size") or ""
+    size = _bytes(found) or HEADER_BUFFER
+    create = render.create_table(copy.target.renamed(Names(copy.target.name, "_trimmed").new))
+    length = max(sent_bytes(create), sent_bytes(copy.longest()))
+    if length > size // 2 - (HEADER_BUFFER // 2 - SAFE_BYTES):
+        yield (
+            f"its {len(copy.names):,} columns make a statement of {length:,} bytes, and the server "
+            f"takes half of http.request.header.buffer.size, which is {size:,}; set that to "
+            f"{(length + 2048) // 512 + 1}k in server.conf and restart it"
+        )
+
+
+def _bytes(text: str) -> int | None:
+    """Return the bytes of a size as server.conf has it, such as `64448` or `128k`."""
+    found = re.fullmatch(r"(\d+)([km]?)", text.strip().lower())
+    return int(found[1]) * {"": 1, "k": 2**10, "m": 2**20}[found[2]] if found else None
+
+
 def _unfixable(live: LiveTable, found: Suspects) -> Iterator[str]:
     column = live.column(live.designated_timestamp or "")
     if found.seconds and column is not None and str(column.type) == "TIMESTAMP":
@@ -244,12 +221,6 @@ def _unfixable(live: LiveTable, found: Suspects) -> Iterator[str]:
             f"{found.seconds:,} rows were sent in seconds, and the last three digits of their time "
             "were lost when they were stored; delete or export them again"
         )
-
-
-def parameter(client: Client, name: str) -> str | None:
-    """Return the value of a server setting, None where the server does not know it."""
-    rows = client.query("show parameters")
-    return next((row["value"] for row in rows if row["property_path"] == name), None)
 
 
 def _materialized_views(client: Client, table: str) -> list[dict[str, object]]:
@@ -264,7 +235,7 @@ def _materialized_views(client: Client, table: str) -> list[dict[str, object]]:
 
 def state(client: Client, table: str) -> tuple[Names, dict[str, LiveTable]]:
     """Return the names of the rebuild of `table` that is under way, and what of it stands."""
-    modes = [Names(table, mode) for mode in _MODES]
+    modes = [Names(table, mode) for mode in MODES]
     wanted = [table, *(name for names in modes for name in (names.new, names.old))]
     stands = live_tables(client, wanted, parquet=True)
     return next((names for names in modes if under_way(names, stands)), modes[0]), stands
@@ -273,3 +244,9 @@ def state(client: Client, table: str) -> tuple[Names, dict[str, LiveTable]]:
 def under_way(names: Names, stands: dict[str, LiveTable]) -> bool:
     """Tell whether a rebuild with these names was begun and not finished."""
     return any(name.lower() in stands for name in (names.new, names.old))
+
+
+def other_under_way(names: Names) -> str:
+    """Say that the rebuild with these names is not the one that is asked for."""
+    kind = {"": "", "_fixed": " that fixes timestamps", "_trimmed": " that leaves rows out"}
+    return f"A rebuild{kind[names.mode]} of {names.table} is under way; finish it first."

@@ -115,9 +115,13 @@ def set_o3_max_lag(table: str, milliseconds: int) -> str:
     return f"{_alter(table)} SET PARAM o3MaxLag = {milliseconds}ms"
 
 
-def resume_wal(table: str) -> str:
-    """Return RESUME WAL, the remedy for a suspended table once its cause is gone."""
-    return f"{_alter(table)} RESUME WAL"
+def resume_wal(table: str, transaction: int | None = None) -> str:
+    """Return RESUME WAL, the remedy for a suspended table once its cause is gone.
+
+    What comes before `transaction` is given up.
+    """
+    start = "" if transaction is None else f" FROM TXN {transaction}"
+    return f"{_alter(table)} RESUME WAL{start}"
 
 
 def rename_table(table: str, new: str) -> str:

@@ -236,8 +236,9 @@ class LiveTable:
 
     Structure first: what a `Table` declares, with symbol capacities as the server rounded them.
     Then its state: `row_count` and the first and last timestamp (ISO text in UTC as the server
-    writes it, because a year can lie beyond 9999), None where not known; `suspended`; and
-    `has_parquet`, None where it was not asked for.
+    writes it, because a year can lie beyond 9999), None where not known; `remedy`, the
+    statement that resumes the table, None where it is not suspended; and `has_parquet`, None where
+    it was not asked for.
     """
 
     name: str
@@ -254,7 +255,7 @@ class LiveTable:
     row_count: int | None = None
     min_timestamp: str | None = None
     max_timestamp: str | None = None
-    suspended: bool = False
+    remedy: str | None = None
     has_parquet: bool | None = None
 
     def column(self, name: str) -> LiveColumn | None:
@@ -278,6 +279,11 @@ class LiveTable:
             return f"{self.ttl_months} MONTHS"
         short = self.ttl_value > 0 and self.ttl_unit not in {"MONTH", "YEAR"}
         return f"{self.ttl_value} {self.ttl_unit}S" if short else "none"
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the table stopped applying what is written to it."""
+        return self.remedy is not None
 
     def structure(self) -> dict[str, Any]:
         """Return the structure without the state, as plain data: what a fingerprint is made of."""

@@ -38,13 +38,20 @@ def indicators_table(
     DOUBLE, because ILP makes a LONG of a column whose first value looks like an integer, and
     such a column refuses every later fraction. Raises DeclarationError as `ohlcv_table` does.
 
+    The tag `dataset_id` is a key: two datasets can record one name. Where no tag is sent it is
+    null, and null equals null among deduplication keys (tried on 8.2.0, 9.0.3 and 9.3.4).
+
     >>> [c.name for c in indicators_table("btc", indicators=["rsi"]).columns]
-    ['timestamp', 'Date', 'Time', 'rsi']
+    ['timestamp', 'dataset_id', 'Date', 'Time', 'rsi']
     """
     return Table(
         name or f"indicators_{slug(dataset)}",
-        columns=(*_date_and_time(), *(Column(indicator, Double()) for indicator in indicators)),
-        dedup_keys=("timestamp",),
+        columns=(
+            Column("dataset_id", Symbol(capacity=256)),
+            *_date_and_time(),
+            *(Column(indicator, Double()) for indicator in indicators),
+        ),
+        dedup_keys=("timestamp", "dataset_id"),
         extensible=True,
     )
 

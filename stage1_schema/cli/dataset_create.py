@@ -17,7 +17,11 @@ from stage1_schema.ops import registration
 @click.option(
     "--lookback-rows", type=click.IntRange(min=0), help="Rows that the indicators look back to."
 )
-@click.option("--indicator", multiple=True, help="Declare an indicator as DOUBLE; repeatable.")
+@click.option(
+    "--indicator",
+    multiple=True,
+    help="Declare an indicator as DOUBLE, in indicator_bars too; remembered; repeatable.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the statements and change nothing.")
 @pass_context
 def command(
@@ -34,7 +38,8 @@ def command(
 ) -> None:
     """Register dataset SLUG and create its QuestDB tables; safe to repeat.
 
-    Names that are recorded with the dataset win over ohlcv_SLUG and indicators_SLUG.
+    Names that are recorded with the dataset win over ohlcv_SLUG and indicators_SLUG. Columns that
+    a table lacks are added; what costs more is left to `questdb apply` or `rebuild`.
 
     Example: stage1 dataset create btc25_4h --symbol BTCUSDT --granularity 4h
     """
@@ -45,5 +50,7 @@ def command(
     with console.progress("dataset create") as progress:
         intent, done = registration.create(context.settings, slug, given, indicator, progress)
     click.echo(f"Dataset {intent.slug} ({intent.dataset_id}) is registered.")
-    for table, outcome in zip((intent.ohlcv, intent.indicators), done, strict=True):
+    for table, outcome in zip(intent.tables, done, strict=True):
         click.echo(f"{table.name}: {outcome}")
+    for told in intent.collisions:
+        click.echo(f"Collision: {told}")

@@ -51,6 +51,8 @@ def command(
     click.echo(f"{len(done.dropped)} tables dropped, {len(done.kept)} kept under another name.")
     for name in done.kept:
         click.echo(f"kept {name}")
+    for name in intent.left:
+        click.echo(f"left, because others claim it too: {name}")
     if done.came_back:
         raise Stage1Error(
             f"A writer created {', '.join(done.came_back)} again, by day and without "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stage1_schema.cli import Stage1, console, pass_context
-from stage1_schema.ops import retention
+from stage1_schema.ops import retention, retention_apply
 
 if TYPE_CHECKING:
     from stage1_schema.ops.retention import RetentionPlan
@@ -62,7 +62,7 @@ def apply(
     _show(intent)
     retention.confirm(intent, confirm)
     with console.progress("retention") as progress:
-        done = retention.apply(
+        done = retention_apply.apply(
             context.settings,
             intent,
             directory,
@@ -75,11 +75,13 @@ def apply(
 
 
 def _show(intent: RetentionPlan) -> None:
+    for trim in intent.unfinished:
+        click.echo(f"{trim.table}: finish leaving out {len(trim.values)} runs, then archive them")
     for going in intent.going:
         click.echo(f"{going.table}: {going.how}, {going.rows:,} rows: {going.why}")
     for refusal in intent.refusals:
         click.echo(f"refused: {refusal}")
     for unknown in intent.unknown:
         click.echo(f"kept: {unknown}")
-    if not intent.going:
+    if intent.empty:
         click.echo("Nothing goes.")

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from questdb_ddl import QuestDBDDLError, drop, live_tables, retire
+from questdb_ddl import Kind, QuestDBDDLError, drop, live_tables, retire
+from questdb_ddl.apply import dropping_name
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
 from stage1_schema.ops import series
 from stage1_schema.questdb import client, plain_questdb_errors
@@ -31,11 +32,12 @@ class Target:
 
 @dataclass(frozen=True)
 class DropPlan:
-    """What would go, and the word that confirms it."""
+    """What would go, the word that confirms it, and what is left because others claim it too."""
 
     what: str
     confirmation: str
     targets: tuple[Target, ...]
+    left: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -46,7 +48,8 @@ class DropPlan:
     def summary(self) -> str:
         """One line for people."""
         listed = ", ".join(f"{t.table} ({t.rows:,} rows)" for t in self.targets) or "no table"
-        return f"{self.what}: {listed}"
+        left = f"; left, because others claim it too: {', '.join(self.left)}" if self.left else ""
+        return f"{self.what}: {listed}{left}"
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,13 @@ def plan_dataset(settings: Settings, slug: str) -> DropPlan:
     mine = series.catalogue(settings).of_dataset(slug)
     if not mine:
         raise Stage1Error(f"There is no dataset {slug}.", next_step="stage1 dataset list.")
-    names = {found.table.name.lower() for found in mine}
-    return DropPlan(f"tables of dataset {slug}", slug, _targets(settings, names))
+    names = {found.table.name.lower() for found in mine if found.datasets == (slug,)}
+    left = [
+        f"{found.table.name} ({', '.join(other for other in found.datasets if other != slug)})"
+        for found in mine
+        if found.datasets != (slug,)
+    ]
+    return DropPlan(f"tables of dataset {slug}", slug, _targets(settings, names), tuple(left))
 
 
 def plan_registered(settings: Settings) -> DropPlan:
@@ -95,9 +103,23 @@ def plan_everything(settings: Settings) -> DropPlan:
 
 
 def _targets(settings: Settings, names: Collection[str] | None) -> tuple[Target, ...]:
+    """Return what stands of `names`; what a killed drop left of a table counts as that table.
+
+    Views come first, since a table can be their base.
+    """
+    left_of = {dropping_name(name): name for name in names or ()}
     with plain_questdb_errors(), client(settings.questdb) as questdb:
-        live = live_tables(questdb, names, counts=True)
-    return tuple(Target(t.name, t.row_count or 0) for _, t in sorted(live.items()))
+        wanted = names and {*names, *left_of}
+        live = live_tables(questdb, wanted, counts=True)
+    views = sorted(name for name, table in live.items() if table.kind is not Kind.TABLE)
+    # Of two that stand, the one that a killed drop left must not be in the way of the other.
+    tables = sorted(live.keys() - views, key=lambda name: (not name.endswith("__dropping"), name))
+    rows: dict[str, int] = {}
+    for name in (*views, *tables):
+        whose = left_of.get(name, name)
+        shown = live[whose].name if whose in live else whose
+        rows[shown] = rows.get(shown, 0) + (live[name].row_count or 0)
+    return tuple(Target(name, count) for name, count in rows.items())
 
 
 def confirm(intent: DropPlan, given: str | None, command: str) -> None:

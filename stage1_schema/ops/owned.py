@@ -8,14 +8,15 @@ variant.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from questdb_ddl import DeclarationError
+from questdb_ddl import Column, DeclarationError, Double
 from questdb_ddl.tables import (
+    INDICATOR_BARS,
     SHARED_TABLES,
     indicators_table,
     ohlcv_table,
@@ -42,12 +43,56 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A record that names a table: what for, and of which dataset. No name is the canonical one."""
+
+    role: Role
+    dataset: str
+    name: str | None = None
+    indicators: tuple[str, ...] = ()
+
+    def declare(self) -> Table:
+        """Return the declaration; raises DeclarationError for a name QuestDB refuses."""
+        if self.role is Role.OHLCV:
+            return ohlcv_table(self.dataset, name=self.name)
+        if self.role is Role.INDICATORS:
+            return indicators_table(self.dataset, name=self.name, indicators=self.indicators)
+        name = self.name or ""
+        return predictions_table(name) if self.role is Role.PREDICTIONS else simulation_table(name)
+
+    def __str__(self) -> str:
+        return f"{self.role} of {self.dataset}"
+
+
+@dataclass(frozen=True)
 class Owned:
-    """One declared table and whose it is: a dataset's slug, None for a shared table."""
+    """One declared table, and who claims it; nobody does a shared one."""
 
     table: Table
     role: Role
-    dataset: str | None = None
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The slugs of the datasets that claim it, of their runs or simulations."""
+        return tuple(dict.fromkeys(claim.dataset for claim in self.claims))
+
+    @property
+    def trouble(self) -> str | None:
+        """What comes of several records that name this one table, None where nothing does."""
+        who = " and ".join(dict.fromkeys(map(str, self.claims)))
+        roles = {claim.role for claim in self.claims}
+        if len(self.datasets) == 1 and roles == {Role.OHLCV, Role.INDICATORS}:
+            return (
+                f"{self.table.name} takes {who}: send indicators with the tag dataset_id, or one "
+                "line for both, since without it the later line of a bar replaces the earlier"
+            )
+        if len(self.datasets) > 1 or len(roles) > 1:
+            return (
+                f"{self.table.name} is claimed as {who}: their rows share one table; record "
+                "another name with one of them"
+            )
+        return None
 
 
 @dataclass(frozen=True)
@@ -57,10 +102,42 @@ class Catalogue:
     owned: tuple[Owned, ...]
     unusable: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, claims: Iterable[Claim]) -> Catalogue:
+        """Return the shared tables and what `claims` name; several claims of a name are one table.
+
+        Such a table has the columns and the keys of all, so that no claim's rows are lost.
+        """
+        owned = {found.table.name.lower(): found for found in SHARED.owned}
+        indicators: dict[str, str] = {}
+        unusable = []
+        for claim in claims:
+            try:
+                table = claim.declare()
+            except DeclarationError as error:
+                unusable.append(f"{claim}: {error}")
+                continue
+            indicators |= {name.lower(): name for name in claim.indicators}
+            key = table.name.lower()
+            found = owned.get(key)
+            if found is None:
+                owned[key] = Owned(table, claim.role, (claim,))
+            elif found.role is not Role.SHARED:
+                both = _both(found.table, table)
+                owned[key] = replace(found, table=both, claims=(*found.claims, claim))
+        bars = with_indicators(INDICATOR_BARS, indicators.values())
+        owned[bars.name] = Owned(bars, Role.SHARED)
+        return cls(tuple(owned.values()), tuple(unusable))
+
     @property
     def tables(self) -> tuple[Table, ...]:
         """The declarations alone."""
         return tuple(owned.table for owned in self.owned)
+
+    @property
+    def collisions(self) -> tuple[str, ...]:
+        """What to know of tables that several records name."""
+        return tuple(owned.trouble for owned in self.owned if owned.trouble)
 
     def find(self, name: str) -> Owned | None:
         """Return the table called `name` in any letter case."""
@@ -68,11 +145,37 @@ class Catalogue:
 
     def of_dataset(self, slug: str) -> tuple[Owned, ...]:
         """Return the tables of one dataset, of its runs and of its simulations."""
-        return tuple(owned for owned in self.owned if owned.dataset == slug)
+        return self.by_dataset().get(slug, ())
+
+    def by_dataset(self) -> dict[str, tuple[Owned, ...]]:
+        """Return the tables of every dataset, of its runs and of its simulations, by slug."""
+        found: dict[str, tuple[Owned, ...]] = {}
+        for owned in self.owned:
+            for slug in owned.datasets:
+                found[slug] = (*found.get(slug, ()), owned)
+        return found
+
+
+def with_indicators(table: Table, indicators: Iterable[str]) -> Table:
+    """Return `table` with a DOUBLE column for each indicator that it lacks."""
+    lacking = [Column(name, Double()) for name in indicators if table.column(name) is None]
+    return replace(table, columns=(*table.columns, *lacking)) if lacking else table
+
+
+def _both(first: Table, second: Table) -> Table:
+    if first.columns == second.columns:
+        return first
+    more = tuple(c for c in second.columns if first.column(c.name) is None)
+    keys = dict.fromkeys(k.lower() for k in (*first.dedup_keys, *second.dedup_keys))
+    return replace(first, columns=(*first.columns, *more), dedup_keys=tuple(keys), extensible=True)
 
 
 SHARED = Catalogue(tuple(Owned(table, Role.SHARED) for table in SHARED_TABLES))
 """What is declared without asking PostgreSQL."""
+
+INDICATORS_KEY = "declared_indicators"
+"""Where `datasets.metadata` keeps the indicators that were declared; no client's manifest has it,
+and what a client writes is merged into the manifest."""
 
 _DATASETS = text("""
 SELECT dataset_slug, ohlcv_measurement, indicator_measurement, metadata
@@ -91,57 +194,42 @@ SELECT d.dataset_slug, s.questdb_namespace AS name
 
 
 def read(connection: Connection) -> Catalogue:
-    """Return every declared table: the shared ones first, then those that PostgreSQL records.
-
-    A name that two records claim belongs to the first: bars, indicators, predictions, simulations.
-    """
-    owned = {found.table.name.lower(): found for found in SHARED.owned}
-    unusable = []
-    for role, slug, name in _claims(connection):
-        try:
-            table = declare(role, slug, name)
-        except DeclarationError as error:
-            unusable.append(f"{role} of {slug}: {error}")
-            continue
-        owned.setdefault(table.name.lower(), Owned(table, role, slug))
-    return Catalogue(tuple(owned.values()), tuple(unusable))
-
-
-def declare(role: Role, slug: str, name: str | None) -> Table:
-    """Return the declaration of one table; raises DeclarationError for a name QuestDB refuses."""
-    if role is Role.OHLCV:
-        return ohlcv_table(slug, name=name)
-    if role is Role.INDICATORS:
-        return indicators_table(slug, name=name)
-    return (
-        predictions_table(name or "") if role is Role.PREDICTIONS else simulation_table(name or "")
-    )
+    """Return every declared table: the shared ones first, then those that PostgreSQL records."""
+    return Catalogue.of(claims(connection))
 
 
 def recorded_pair(row: Any) -> tuple[str | None, str | None]:  # noqa: ANN401 - a row of datasets
     """Return the names of bars and indicators that a row of `datasets` records, None where not."""
-    manifest = row.metadata
-    if isinstance(manifest, str):  # a writer sends JSON inside a JSON string
-        try:
-            manifest = json.loads(manifest)
-        except ValueError:
-            manifest = {}
-    manifest = manifest if isinstance(manifest, dict) else {}
+    manifest = _manifest(row)
     return (
         row.ohlcv_measurement or manifest.get("ohlcv_measurement") or None,
         row.indicator_measurement or manifest.get("indicator_measurement") or None,
     )
 
 
-def _claims(connection: Connection) -> Iterator[tuple[Role, str, str | None]]:
-    datasets = connection.execute(_DATASETS).all()
-    for row in datasets:
+def recorded_indicators(row: Any) -> tuple[str, ...]:  # noqa: ANN401 - a row of datasets
+    """Return the indicators that were declared with a row of `datasets`."""
+    names = _manifest(row).get(INDICATORS_KEY)
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _manifest(row: Any) -> dict[str, Any]:  # noqa: ANN401 - a row of datasets
+    manifest = row.metadata
+    if isinstance(manifest, str):  # a writer sends JSON inside a JSON string
+        try:
+            manifest = json.loads(manifest)
+        except ValueError:
+            return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def claims(connection: Connection) -> Iterator[Claim]:
+    """Yield every record that names a table: of datasets, then of runs, then of simulations."""
+    for row in connection.execute(_DATASETS):
         bars, indicators = recorded_pair(row)
-        yield Role.OHLCV, row.dataset_slug, bars
-        yield Role.INDICATORS, row.dataset_slug, indicators
-    yield from _named(connection.execute(_RUNS), Role.PREDICTIONS)
-    yield from _named(connection.execute(_SIMULATIONS), Role.SIMULATION)
-
-
-def _named(rows: Iterable[Any], role: Role) -> Iterator[tuple[Role, str, str]]:
-    return ((role, row.dataset_slug, row.name) for row in rows if row.name)
+        yield Claim(Role.OHLCV, row.dataset_slug, bars)
+        yield Claim(Role.INDICATORS, row.dataset_slug, indicators, recorded_indicators(row))
+    for role, query in ((Role.PREDICTIONS, _RUNS), (Role.SIMULATION, _SIMULATIONS)):
+        for row in connection.execute(query):
+            if row.name:
+                yield Claim(role, row.dataset_slug, row.name)

@@ -6,9 +6,12 @@ run again goes on from what stands.
 
 from __future__ import annotations
 
+import filecmp
 import json
+import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -16,15 +19,16 @@ from sqlalchemy import text
 
 from questdb_ddl import (
     DeclarationError,
-    Ensured,
+    Plan,
     Table,
     VerificationFailed,
+    apply,
     create_table,
-    ensure_table,
     live_tables,
+    plan_for,
     slug,
 )
-from questdb_ddl.tables import indicators_table, ohlcv_table
+from questdb_ddl.tables import INDICATOR_BARS
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
 from stage1_schema.ops import dropping, owned
@@ -69,21 +73,38 @@ class Attributes:
 
 @dataclass(frozen=True)
 class CreatePlan:
-    """The row and the two tables of a dataset; `known` tells that PostgreSQL has the row."""
+    """The row and the tables of a dataset; `known` tells that PostgreSQL has the row.
+
+    `tables` are those of bars and of indicators, one where both have one name, and with
+    `indicators` (all that were ever declared) the shared bars that get them too. `collisions` say
+    what other records do with them.
+    """
 
     dataset_id: UUID
     slug: str
     known: bool
     attributes: Attributes
-    ohlcv: Table
-    indicators: Table
+    names: tuple[str, str]
+    indicators: tuple[str, ...]
+    tables: tuple[Table, ...]
+    collisions: tuple[str, ...]
 
     def __str__(self) -> str:
         verb = "updates" if self.known else "registers"
         given = {k: v for k, v in asdict(self.attributes).items() if v is not None}
         words = ", ".join(f"{key} {value}" for key, value in given.items())
-        tables = ";\n".join(create_table(table) for table in (self.ohlcv, self.indicators))
-        return f"-- PostgreSQL: {verb} dataset {self.slug} {self.dataset_id} ({words})\n{tables};"
+        lines = [f"-- PostgreSQL: {verb} dataset {self.slug} {self.dataset_id} ({words})"]
+        lines += [f"{create_table(table)};" for table in self.tables]
+        lines += [f"-- collision: {told}" for told in self.collisions]
+        return "\n".join(lines)
+
+
+class Outcome(StrEnum):
+    """What `create` did to a table."""
+
+    CREATED = "created"
+    EXTENDED = "got the columns that it lacked"
+    UNCHANGED = "already there"
 
 
 def plan_create(
@@ -91,8 +112,8 @@ def plan_create(
 ) -> CreatePlan:
     """Return what `create` would do; changes nothing.
 
-    `indicators` are columns to declare ahead as DOUBLE. Names that are recorded with the dataset
-    win over the canonical pair. Raises Stage1Error.
+    `indicators` are columns to declare ahead as DOUBLE, besides those declared before. Names that
+    are recorded with the dataset win over the canonical pair. Raises Stage1Error.
     """
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
         return _plan(connection, name, attributes, tuple(indicators))
@@ -105,17 +126,43 @@ def _plan(
         stem = slug(name)
         row = connection.execute(_FIND, {"slug": name}).one_or_none()
         row = row or connection.execute(_FIND, {"slug": stem}).one_or_none()
+        known = row.dataset_slug if row else stem
         bars, values = owned.recorded_pair(row) if row else (None, None)
-        return CreatePlan(
-            dataset_id=row.dataset_id if row else uuid4(),
-            slug=row.dataset_slug if row else stem,
-            known=row is not None,
-            attributes=attributes,
-            ohlcv=ohlcv_table(stem, name=bars),
-            indicators=indicators_table(stem, name=values, indicators=indicators),
+        declared = {n.lower(): n for n in indicators}
+        declared |= {n.lower(): n for n in (owned.recorded_indicators(row) if row else ())}
+        mine = (
+            owned.Claim(owned.Role.OHLCV, known, bars),
+            owned.Claim(owned.Role.INDICATORS, known, values, tuple(declared.values())),
         )
+        names = tuple(claim.declare().name for claim in mine)
     except DeclarationError as error:
-        raise Stage1Error(str(error), next_step="choose another slug.") from None
+        raise Stage1Error(str(error), next_step="choose another slug or indicator.") from None
+    lower = {found.lower() for found in names}
+    others = [c for c in owned.claims(connection) if c.dataset != known or c.role not in _PAIR]
+    named = [c for c in others if (c.name or _canonical(c)).lower() in lower]
+    catalogue = owned.Catalogue.of([*mine, *named])
+    concerned = (*names, INDICATOR_BARS.name) if declared else names
+    tables = {found.table.name: found.table for n in concerned if (found := catalogue.find(n))}
+    return CreatePlan(
+        dataset_id=row.dataset_id if row else uuid4(),
+        slug=known,
+        known=row is not None,
+        attributes=attributes,
+        names=(names[0], names[1]),
+        indicators=tuple(declared.values()),
+        tables=tuple(tables.values()),
+        collisions=catalogue.collisions,
+    )
+
+
+_PAIR = {owned.Role.OHLCV, owned.Role.INDICATORS}
+
+
+def _canonical(claim: owned.Claim) -> str:
+    try:
+        return claim.declare().name
+    except DeclarationError:
+        return ""
 
 
 def create(
@@ -124,58 +171,81 @@ def create(
     attributes: Attributes,
     indicators: Iterable[str] = (),
     on_step: Callable[[str], None] = lambda _: None,
-) -> tuple[CreatePlan, tuple[Ensured, Ensured]]:
+) -> tuple[CreatePlan, tuple[Outcome, ...]]:
     """Register the dataset and create its tables; safe to repeat after a failure at any point.
 
-    The row is committed last, so PostgreSQL never names tables that do not stand. Raises
-    Stage1Error; a table that stands with another structure is told with its remedy.
+    Columns that a table lacks are added. The row is committed last, so PostgreSQL never names
+    tables that do not stand. A table that stands with another structure is registered too, because
+    what plans and rebuilds it needs the record, and then told with its remedy: Stage1Error.
     """
     with plain_errors(settings.postgres), engine(settings.postgres).begin() as connection:
         # Two that register the same slug at once wait for each other here.
-        key = {"key": f"stage1 dataset {slug(name)}"}
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:key))"), key)
+        connection.execute(_LOCK, {"key": f"stage1 dataset {slug(name)}"})
         intent = _plan(connection, name, attributes, tuple(indicators))
         connection.execute(_INSERT, _values(intent))
+        if intent.indicators:  # and two that add columns to the bars of all here
+            connection.execute(_LOCK, {"key": f"stage1 {INDICATOR_BARS.name}"})
         on_step("registered")
-        done = _create_tables(settings, intent, on_step)
+        done, differing = _bring_about(settings, intent, on_step)
     on_step("committed")
+    if differing:
+        raise differing[0]
     return intent, done
+
+
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtext(:key))")
 
 
 def _values(intent: CreatePlan) -> dict[str, Any]:
     given = asdict(intent.attributes)
-    manifest = {
+    row = {
         "dataset_id": str(intent.dataset_id),
         "dataset_slug": intent.slug,
-        "ohlcv_measurement": intent.ohlcv.name,
-        "indicator_measurement": intent.indicators.name,
-        **{key: value for key, value in given.items() if value is not None},
+        "ohlcv_measurement": intent.names[0],
+        "indicator_measurement": intent.names[1],
     }
-    return {
-        **given,
-        "dataset_id": intent.dataset_id,
-        "dataset_slug": intent.slug,
-        "ohlcv_measurement": intent.ohlcv.name,
-        "indicator_measurement": intent.indicators.name,
-        "metadata": json.dumps(manifest),
-    }
+    manifest = row | {key: value for key, value in given.items() if value is not None}
+    if intent.indicators:
+        manifest[owned.INDICATORS_KEY] = intent.indicators
+    return given | row | {"metadata": json.dumps(manifest)}
 
 
-def _create_tables(
+def _bring_about(
     settings: Settings, intent: CreatePlan, on_step: Callable[[str], None]
-) -> tuple[Ensured, Ensured]:
-    done = []
+) -> tuple[tuple[Outcome, ...], tuple[QuestDBError, ...]]:
+    done, differing = [], []
     with plain_questdb_errors(), client(settings.questdb) as questdb:
-        for table in (intent.ohlcv, intent.indicators):
+        for table in intent.tables:
+            plan = plan_for(questdb, [table])
+            if plan.refusals or plan.hazards:
+                differing.append(_differs(intent, table, plan))
+                continue
             try:
-                done.append(ensure_table(questdb, table))
-            except VerificationFailed as error:
-                raise QuestDBError(
-                    f"{error} Nothing was registered.",
-                    next_step=f"stage1 questdb rebuild {table.name} --dry-run.",
-                ) from error
-            on_step(f"created {table.name}")
-    return done[0], done[1]
+                steps = apply(questdb, plan)
+            except VerificationFailed:  # a writer was quicker than CREATE
+                differing.append(_differs(intent, table, plan_for(questdb, [table])))
+                continue
+            created = any(step.sql.startswith("CREATE") for step in steps)
+            done.append(
+                Outcome.CREATED if created else Outcome.EXTENDED if steps else Outcome.UNCHANGED
+            )
+            on_step(f"{done[-1]}: {table.name}")
+    return tuple(done), tuple(differing)
+
+
+def _differs(intent: CreatePlan, table: Table, plan: Plan) -> QuestDBError:
+    """Return what to do about a table that only a rebuild, or a step with a cost, can mend."""
+    reasons = [refusal.reason for refusal in plan.refusals] or [s.reason for s in plan.steps]
+    remedy = f"stage1 questdb rebuild {table.name} --dry-run"
+    if any(reason.startswith("suspended") for reason in reasons):
+        remedy = "run that statement once the cause is gone"
+    elif not plan.refusals:
+        remedy += ", or stage1 questdb apply" + "".join(f' --allow "{h}"' for h in plan.hazards)
+    return QuestDBError(
+        f"The table {table.name} is not as declared ({'; '.join(reasons)}); the dataset "
+        f"{intent.slug} is registered.",
+        next_step=f"{remedy}, then the same command again.",
+    )
 
 
 @dataclass(frozen=True)
@@ -207,10 +277,10 @@ def read_all(settings: Settings, only: str | None = None) -> tuple[Shown, ...]:
     """Return every dataset, or the one with the slug `only`. Raises Stage1Error."""
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
         rows = [r for r in connection.execute(_LIST) if only is None or r.dataset_slug == only]
-        declarations = owned.read(connection)
+        declared = owned.read(connection).by_dataset()
     if only is not None and not rows:
         raise Stage1Error(f"There is no dataset {only}.", next_step="stage1 dataset list.")
-    mine = {row.dataset_slug: declarations.of_dataset(row.dataset_slug) for row in rows}
+    mine = {row.dataset_slug: declared.get(row.dataset_slug, ()) for row in rows}
     names = [found.table.name for tables in mine.values() for found in tables]
     with plain_questdb_errors(), client(settings.questdb) as questdb:
         live = live_tables(questdb, names, counts=True)
@@ -314,6 +384,10 @@ def drop(
     on_step("QuestDB done")
     path = None
     with plain_errors(settings.postgres), engine(settings.postgres).begin() as connection:
+        for table in ("datasets", "walkforward_runs", "simulation_runs"):
+            # Nobody adds a run, a fold or a trade between the saving and the DELETE.
+            lock = text(f"SELECT FROM {table} WHERE dataset_id = :id FOR UPDATE")
+            connection.execute(lock, {"id": intent.dataset_id})
         if keep:
             path = _save(connection, intent, directory)
             on_step("records saved")
@@ -324,11 +398,19 @@ def drop(
 
 
 def _save(connection: Connection, intent: DropPlan, directory: Path) -> Path:
+    """Write the rows to a file; where a drop that was cut short wrote the same, it is that one."""
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{intent.slug}_retired_{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl"
-    with path.open("w", encoding="utf-8") as file:
+    kept = f"{intent.slug}_retired_"
+    partial = directory / f"{kept}{intent.dataset_id}.partial"
+    with partial.open("w", encoding="utf-8") as file:
         for table, condition in _RECORDS.items():
-            query = text(f"SELECT to_jsonb(t) FROM {table} t WHERE {condition}")
+            query = text(f"SELECT to_jsonb(t) FROM {table} t WHERE {condition} ORDER BY 1")
             for record in connection.execute(query, {"id": intent.dataset_id}).scalars():
                 file.write(json.dumps({"table": table, "row": record}) + "\n")
-    return path
+        file.flush()
+        os.fsync(file.fileno())
+    for earlier in sorted(directory.glob(f"{kept}*.jsonl")):
+        if filecmp.cmp(earlier, partial, shallow=False):
+            partial.unlink()
+            return earlier
+    return partial.replace(directory / f"{kept}{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl")

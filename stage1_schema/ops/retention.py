@@ -1,48 +1,40 @@
-"""Retention: what the policy lets go, archived and checked before anything is dropped.
+"""Retention: what the policy lets go; `retention_apply` archives it and takes it away.
 
 The policy stands with the tables (`questdb_ddl.tables.RETENTION`). Bars go by their own time, in
-whole months: a partition goes when its month began before the month that the limit falls into.
-Predictions, traces and equity carry the bar's time, so they go by the created_at of their run in
-PostgreSQL; rows of runs that PostgreSQL does not know stay and are reported.
+whole months: a partition goes when its last row is of a month before the one that the limit falls
+into. Predictions, traces and equity carry the bar's time, so they go by the created_at of their
+run in PostgreSQL; rows of runs that PostgreSQL does not know stay and are reported.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import text
 
-from questdb_ddl import (
-    Client,
-    QuestDBDDLError,
-    VerificationFailed,
-    drop,
-    live_tables,
-    render,
-)
-from questdb_ddl.export import export
+from questdb_ddl import PartitionBy, live_tables
 from questdb_ddl.names import literal, quote
-from questdb_ddl.rebuild import trim
+from questdb_ddl.plan import ahead_of
+from questdb_ddl.rebuild import UnfinishedTrim, unfinished_trims
 from questdb_ddl.tables import RETENTION, TRADING_SIM_TRACES, WALKFORWARD_PREDICTIONS
 from stage1_schema.connect import engine, plain_errors
-from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error, VerificationError
+from stage1_schema.errors import ConfirmationError
 from stage1_schema.ops import owned, series
 from stage1_schema.questdb import plain_questdb_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from sqlalchemy import Connection
 
-    from questdb_ddl import LiveTable
+    from questdb_ddl import Client, LiveTable
     from questdb_ddl.tables import Retention
     from stage1_schema.settings import Settings
 
-RECORD = "retention.jsonl"
+RUN_TABLES = frozenset(name for name, rule in RETENTION.items() if rule.counted_from == "run")
 _PER_RUN = {
     owned.Role.PREDICTIONS: RETENTION[WALKFORWARD_PREDICTIONS.name],
     owned.Role.SIMULATION: RETENTION[TRADING_SIM_TRACES.name],
@@ -64,13 +56,17 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True)
 class Going:
-    """What goes of one table: `partitions` by name, `runs` by id, or all of it (neither)."""
+    """What goes of one table: `partitions` by name, `runs` by id, or all of it (neither).
+
+    `until` is the time of the last row of the partitions, as QuestDB writes it.
+    """
 
     table: str
     rows: int
     why: str
     partitions: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    until: str = ""
 
     @property
     def how(self) -> str:
@@ -82,29 +78,26 @@ class Going:
 
 @dataclass(frozen=True)
 class RetentionPlan:
-    """What goes, what is refused and why, and rows of runs that PostgreSQL does not know."""
+    """What goes, what is refused and why, and rows of runs that PostgreSQL does not know.
+
+    `unfinished` are trims that were interrupted: they are finished first, and until then nothing
+    else goes of their tables.
+    """
 
     database: str
     going: tuple[Going, ...]
     refusals: tuple[str, ...]
     unknown: tuple[str, ...]
+    unfinished: tuple[UnfinishedTrim, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to take away."""
+        return not self.going and not self.unfinished
 
     def to_data(self) -> dict[str, Any]:
         """Return plain data for `--json`."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class Gone:
-    """One entry of the record: what went from where, and the archive that holds it."""
-
-    table: str
-    rows: int
-    why: str
-    archive: str
-    at: str
-    partitions: tuple[str, ...] = ()
-    runs: tuple[str, ...] = ()
 
 
 def plan(settings: Settings, now: datetime | None = None) -> RetentionPlan:
@@ -117,12 +110,15 @@ def plan(settings: Settings, now: datetime | None = None) -> RetentionPlan:
     refusals: list[str] = []
     unknown: list[str] = []
     with plain_questdb_errors(), series.long_client(settings) as questdb:
-        live = live_tables(questdb, [*RETENTION, *per_run], counts=True, parquet=True)
+        unfinished = tuple(t for t in unfinished_trims(questdb) if t.table in RUN_TABLES)
+        live = live_tables(questdb, [*RETENTION, *per_run], counts=True)
         for name, rule in RETENTION.items():
             if (table := live.get(name)) is None or not table.row_count:
                 continue
+            if name in {trim.table for trim in unfinished}:
+                continue
             if table.suspended:
-                refusals.append(f'{name} is suspended; ALTER TABLE "{name}" RESUME WAL')
+                refusals.append(f"{name} is suspended; {table.remedy}")
             elif rule.counted_from == "row":
                 refusal = _ahead(table, now)
                 refusals += [refusal] if refusal else []
@@ -132,9 +128,15 @@ def plan(settings: Settings, now: datetime | None = None) -> RetentionPlan:
                 going += found
                 unknown += lost
         for name, why in per_run.items():
-            if (table := live.get(name)) and table.row_count:
+            if (table := live.get(name)) is None or not table.row_count:
+                continue
+            if table.suspended:
+                refusals.append(f"{name} is suspended; {table.remedy}")
+            else:
                 going.append(Going(table.name, table.row_count, why))
-    return RetentionPlan(settings.postgres.database, tuple(going), tuple(refusals), tuple(unknown))
+    return RetentionPlan(
+        settings.postgres.database, tuple(going), tuple(refusals), tuple(unknown), unfinished
+    )
 
 
 def _per_run_tables(connection: Connection, now: datetime) -> dict[str, str]:
@@ -149,42 +151,70 @@ def _per_run_tables(connection: Connection, now: datetime) -> dict[str, str]:
             created[name] = max(row.created_at, created.get(name, row.created_at))
     old = {}
     for found in owned.read(connection).owned:
-        rule, name = _PER_RUN.get(found.role), found.table.name.lower()
-        if rule and name in created and created[name] < now - timedelta(days=rule.days):
-            old[name] = f"its run was created {created[name]:%Y-%m-%d}, over {rule.days} days ago"
+        rules, name = [_PER_RUN.get(c.role) for c in found.claims], found.table.name.lower()
+        days = max((rule.days for rule in rules if rule), default=0)
+        if not all(rules) or not days or name not in created:
+            continue  # it holds a dataset's bars too, or nobody claims it
+        if created[name] < now - timedelta(days=days):
+            old[name] = f"its run was created {created[name]:%Y-%m-%d}, over {days} days ago"
     return old
 
 
 def _ahead(table: LiveTable, now: datetime) -> str | None:
-    limit = f"{now + timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
-    last = table.max_timestamp or ""
-    if len(last.partition("-")[0]) <= 4 and last <= limit:  # noqa: PLR2004 - a year beyond 9999
+    if not ahead_of(table, now):
         return None
     return (
-        f"{table.name} holds a row of {last[:10]}, ahead of the clock: by such a row the rest "
-        f"counts as old. See stage1 questdb doctor, then stage1 questdb rebuild {table.name} "
-        "--fix-timestamps"
+        f"{table.name} holds a row of {(table.max_timestamp or '')[:10]}, ahead of the clock: by "
+        "such a row the rest counts as old. See stage1 questdb doctor, then stage1 questdb rebuild "
+        f"{table.name} --fix-timestamps"
     )
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition as DROP PARTITION names it; `last` is the time of its newest row."""
+
+    name: str
+    rows: int
+    last: str
+
+
+_NAME = {
+    PartitionBy.YEAR: 4,
+    PartitionBy.MONTH: 7,
+    PartitionBy.WEEK: 8,
+    PartitionBy.DAY: 10,
+    PartitionBy.HOUR: 13,
+}
+"""Characters of a partition's name; QuestDB splits one that late rows go into, and adds to it."""
+
+
+def partitions(questdb: Client, table: LiveTable) -> list[Partition]:
+    """Return the partitions of `table`, the oldest first."""
+    rows = questdb.query(
+        f"select name, maxTimestamp, numRows from table_partitions({literal(table.name)})"
+    )
+    length = _NAME.get(table.partition_by)
+    parts = sorted((str(r["name"])[:length], str(r["maxTimestamp"]), r["numRows"]) for r in rows)
+    return [
+        Partition(name, sum(part[2] for part in group), group[-1][1])
+        for name, group in ((key, list(g)) for key, g in groupby(parts, key=lambda p: p[0]))
+    ]
 
 
 def _old_months(
     questdb: Client, table: LiveTable, rule: Retention, now: datetime
 ) -> Iterator[Going]:
-    limit = now - timedelta(days=rule.days)
-    boundary = f"{limit:%Y-%m}"  # this month stays whole
-    rows = questdb.query(
-        f"select name, minTimestamp, numRows, active from table_partitions({literal(table.name)})"
-    )
-    old = [r for r in rows if str(r["minTimestamp"])[:7] < boundary and not r["active"]]
-    # A weekly partition can begin before the boundary month and reach into it.
-    old = [r for r in old if "W" not in str(r["name"])]
-    old, rest = _pass(sorted(old, key=lambda r: str(r["minTimestamp"])))
+    boundary = f"{now - timedelta(days=rule.days):%Y-%m}"  # this month stays whole
+    old = [p for p in partitions(questdb, table) if p.last[:7] < boundary]
+    old, rest = _pass(old)
     if old:
         yield Going(
             table.name,
-            sum(row["numRows"] for row in old),
+            sum(partition.rows for partition in old),
             f"rows of months before {boundary} ({rule.days} days){rest}",
-            partitions=tuple(str(row["name"]) for row in old),
+            partitions=tuple(partition.name for partition in old),
+            until=old[-1].last,
         )
 
 
@@ -215,93 +245,10 @@ def _old_runs(
 def confirm(intent: RetentionPlan, given: str | None) -> None:
     """Raise ConfirmationError, with what would go, unless the database was named."""
     if given != intent.database:
-        listed = ", ".join(f"{g.table} ({g.rows:,} rows)" for g in intent.going) or "nothing"
+        told = [f"{t.table} (to finish {len(t.values)} runs)" for t in intent.unfinished]
+        told += [f"{g.table} ({g.rows:,} rows)" for g in intent.going]
+        listed = ", ".join(told) or "nothing"
         raise ConfirmationError(
             f"Retention would archive and then take away: {listed}. It was not confirmed.",
             next_step=f"stage1 retention apply --confirm {intent.database}.",
         )
-
-
-def apply(
-    settings: Settings,
-    intent: RetentionPlan,
-    directory: Path,
-    *,
-    parquet: bool = True,
-    writers_stopped: bool = False,
-    progress: Callable[[str], None] = lambda _: None,
-) -> tuple[Gone, ...]:
-    """Archive what goes into `directory`, check the archive, then take it away and record it.
-
-    Each entry is recorded in `retention.jsonl` there. Raises Stage1Error; nothing of a table is
-    dropped whose archive does not hold exactly its rows. Run again it plans what is left.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    done = []
-    try:
-        with series.long_client(settings) as questdb:
-            for going in intent.going:
-                progress(f"{going.table}: archive")
-                path = _archive(questdb, going, directory, parquet=parquet)
-                progress(f"{going.table}: {going.how}")
-                _take_away(questdb, going, writers_stopped=writers_stopped)
-                entry = Gone(
-                    going.table, going.rows, going.why, path.name,
-                    f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", going.partitions, going.runs,
-                )  # fmt: skip
-                with (directory / RECORD).open("a", encoding="utf-8") as record:
-                    record.write(json.dumps(asdict(entry)) + "\n")
-                done.append(entry)
-    except QuestDBDDLError as error:
-        raise QuestDBError(str(error), next_step="stage1 retention plan shows the rest.") from error
-    return tuple(done)
-
-
-def _condition(going: Going, live: LiveTable) -> str:
-    if going.runs:
-        return f"run_id in ({', '.join(map(literal, going.runs))})"
-    if going.partitions:
-        stamp = quote(live.designated_timestamp or "")
-        return " or ".join(f"{stamp} in {literal(p)}" for p in going.partitions)
-    return ""
-
-
-def _archive(questdb: Client, going: Going, directory: Path, *, parquet: bool) -> Path:
-    questdb.wait_for(going.table)
-    live = live_tables(questdb, [going.table])[going.table.lower()]
-    time = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    path = directory / f"{going.table}_{time}.{'parquet' if parquet else 'csv.gz'}"
-    try:
-        written = export(questdb, live.name, live.columns, path, where=_condition(going, live))
-    except VerificationFailed as error:
-        wrong = str(error)
-    else:
-        if written.rows == going.rows:
-            return path
-        wrong = f"{going.table} has {written.rows:,} such rows now and not {going.rows:,}."
-    raise VerificationError(
-        f"{wrong} Nothing of it was dropped.",
-        next_step="stop its writers and run the same command again.",
-    )
-
-
-def _take_away(questdb: Client, going: Going, *, writers_stopped: bool) -> None:
-    if going.partitions:
-        listed = ", ".join(map(literal, going.partitions))
-        questdb.execute(f"ALTER TABLE {quote(going.table)} DROP PARTITION LIST {listed}")
-        questdb.wait_for(going.table)
-    elif going.runs:
-        found = owned.SHARED.find(going.table)
-        if found is None:
-            raise Stage1Error(f"{going.table} is no shared table.")
-        done = trim(
-            questdb,
-            found.table,
-            "run_id",
-            going.runs,
-            writers_stopped=writers_stopped,
-        )
-        if done.kept_as:
-            questdb.execute(render.drop_table(done.kept_as))  # its other rows are in the new table
-    else:
-        drop(questdb, going.table)

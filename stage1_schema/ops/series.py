@@ -5,39 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from questdb_ddl import Client, Hazard, Plan, QuestDBDDLError, Step, apply, plan_for
-from questdb_ddl import kept as kept_tables
-from questdb_ddl import rebuild as rebuilding
-from questdb_ddl.rebuild_plan import RebuildPlan
-from questdb_ddl.rebuild_plan import plan_rebuild as plan_of_rebuild
-from questdb_ddl.tables import SHARED_TABLES, indicators_table, ohlcv_table
+from questdb_ddl import (
+    Client,
+    Hazard,
+    Plan,
+    QuestDBDDLError,
+    Step,
+    Symbol,
+    apply,
+    live_tables,
+    old_tables,
+    plan_for,
+    quote,
+)
+from questdb_ddl import drop_old as drop_kept
+from questdb_ddl import plan_rebuild as plan_of_rebuild
+from questdb_ddl import rebuild as carry_out_rebuild
+from questdb_ddl.rebuild_names import rebuilt_table
+from questdb_ddl.tables import INDICATOR_BARS, indicators_table, ohlcv_table
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
 from stage1_schema.ops import owned
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterator
 
-    from questdb_ddl import Table
+    from questdb_ddl import RebuildPlan, Rebuilt, Table
     from stage1_schema.settings import Settings
 
 REBUILD_TIMEOUT_MS = 6 * 3_600_000
 """A month of a large table is one statement, and its answer comes when it is done."""
-
-
-def declared(recorded: Iterable[str], standing: Collection[str]) -> tuple[Table, ...]:
-    """Return the declarations: shared tables always, a dataset's where it stands.
-
-    `recorded` are the names that PostgreSQL knows, `standing` the names in QuestDB, lower case.
-    """
-    kinds = {"ohlcv": ohlcv_table, "indicators": indicators_table}
-    tables = list(SHARED_TABLES)
-    for name in recorded:
-        declare = kinds.get(name.partition("_")[0])
-        if declare and name.lower() in standing:
-            tables.append(declare(name, name=name))
-    return tuple(tables)
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,7 @@ class SeriesPlan:
     plan: Plan
     extra: tuple[str, ...]
     unusable: tuple[str, ...]
+    collisions: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -55,8 +54,9 @@ class SeriesPlan:
 
     def __str__(self) -> str:
         lines = [str(self.plan)]
-        lines += [f"-- extra: {name}: nothing declares it" for name in self.extra]
+        lines += [f"-- extra: {name}: {_why_extra(name)}" for name in self.extra]
         lines += [f"-- unusable: {reason}" for reason in self.unusable]
+        lines += [f"-- collision: {told}" for told in self.collisions]
         lines.append(f"-- fingerprint {self.plan.fingerprint}")
         return "\n".join(lines)
 
@@ -72,8 +72,19 @@ class SeriesPlan:
             "hazards": list(self.plan.hazards),
             "extra": list(self.extra),
             "unusable": list(self.unusable),
+            "collisions": list(self.collisions),
             "fingerprint": self.plan.fingerprint,
         }
+
+
+def _why_extra(name: str) -> str:
+    made = rebuilt_table(name)
+    if made is None:
+        return "nothing declares it"
+    table, trims = made
+    if trims:
+        return "unfinished retention: stage1 retention apply"
+    return f"unfinished rebuild: stage1 questdb rebuild {table}"
 
 
 def catalogue(settings: Settings) -> owned.Catalogue:
@@ -87,7 +98,8 @@ def plan(questdb: Client, declarations: owned.Catalogue = owned.SHARED) -> Serie
     names = {table.name.lower() for table in declarations.tables}
     standing = (str(r["table_name"]) for r in questdb.query("select table_name from tables()"))
     extra = sorted(n for n in standing if n.lower() not in names and not _is_own(n))
-    return SeriesPlan(plan_for(questdb, declarations.tables), tuple(extra), declarations.unusable)
+    intent = plan_for(questdb, declarations.tables)
+    return SeriesPlan(intent, tuple(extra), declarations.unusable, declarations.collisions)
 
 
 def _is_own(name: str) -> bool:
@@ -129,10 +141,12 @@ def carry_out(
 def declaration_of(settings: Settings, name: str) -> Table:
     """Return the declaration of the table called `name`.
 
-    PostgreSQL is asked unless the table is a shared one. A table that only its name tells to be a
-    dataset's is declared by that. Raises Stage1Error for any other.
+    PostgreSQL is asked unless the table is a shared one without indicators. A table that only its
+    name tells to be a dataset's is declared by that. Raises Stage1Error for any other.
     """
-    found = owned.SHARED.find(name) or catalogue(settings).find(name)
+    found = owned.SHARED.find(name)
+    if found is None or found.table is INDICATOR_BARS:
+        found = catalogue(settings).find(name)
     if found:
         return found.table
     kinds = {"ohlcv": ohlcv_table, "indicators": indicators_table}
@@ -153,13 +167,12 @@ def plan_rebuild(
     settings: Settings, name: str, *, fix_timestamps: bool, writers_stopped: bool
 ) -> RebuildPlan:
     """Return what a rebuild of `name` would do; changes nothing. Raises Stage1Error."""
+    table = declaration_of(settings, name)
     with plain_questdb_errors(), long_client(settings) as questdb:
-        return plan_of_rebuild(
-            questdb,
-            declaration_of(settings, name),
-            fix_timestamps=fix_timestamps,
-            writers_stopped=writers_stopped,
+        intent = plan_of_rebuild(
+            questdb, table, fix_timestamps=fix_timestamps, writers_stopped=writers_stopped
         )
+        return replace(intent, refusals=(*intent.refusals, *_merged_series(questdb, table)))
 
 
 def rebuild(
@@ -169,11 +182,13 @@ def rebuild(
     fix_timestamps: bool = False,
     writers_stopped: bool = False,
     progress: Callable[[str], None] = lambda _: None,
-) -> rebuilding.Rebuilt:
+) -> Rebuilt:
     """Rebuild the table `name`, or finish what was begun. Raises Stage1Error."""
     table = declaration_of(settings, name)
     with plain_questdb_errors(), long_client(settings) as questdb:
-        return rebuilding.rebuild(
+        for refusal in _merged_series(questdb, table):
+            raise QuestDBError(f"{table.name} is not rebuilt: {refusal}.")
+        return carry_out_rebuild(
             questdb,
             table,
             progress,
@@ -182,18 +197,43 @@ def rebuild(
         )
 
 
+def _merged_series(questdb: Client, table: Table) -> Iterator[str]:
+    """Yield why the keys of `table` would make one row of rows that a tag tells apart."""
+    live = live_tables(questdb, [table.name]).get(table.name.lower())
+    if live is None or live.designated_timestamp is None:
+        return
+    found = [live.column(key) for key in table.dedup_keys if key != table.designated_timestamp]
+    keys = [live.designated_timestamp, *(column.name for column in found if column)]
+    tags = [c.name for c in live.columns if isinstance(c.type, Symbol) and c.name not in keys]
+    if not tags:
+        return
+    counts = []
+    for columns in (keys, [*keys, *tags]):
+        listed = ", ".join(map(quote, columns))
+        rows = questdb.query(
+            f"select count() as rows from (select distinct {listed} from {quote(live.name)})"
+        )
+        counts.append(int(rows[0]["rows"]))
+    if merged := counts[1] - counts[0]:
+        yield (
+            f"{merged:,} rows have the keys of another row and are told apart by the tag "
+            f"{', '.join(tags)}, which is no key: they would be lost. Export each of these series "
+            "into a table of its own, or drop that column if it tells nothing"
+        )
+
+
 def drop_old(settings: Settings, name: str, old: str) -> int:
     """Drop an old table that a rebuild kept, named as confirmation; returns its rows."""
     try:
         with long_client(settings) as questdb:
-            kept = kept_tables.old_tables(questdb, name)
+            kept = old_tables(questdb, name)
             if old not in kept:
                 listed = ", ".join(kept) or "none"
                 raise ConfirmationError(
                     f"{old} is no old table of {name}; there is {listed}.",
                     next_step=f"stage1 questdb rebuild {name} --drop-old <one of these>.",
                 )
-            return kept_tables.drop_old(questdb, name, old)
+            return drop_kept(questdb, name, old)
     except QuestDBDDLError as error:
         raise QuestDBError(str(error)) from error
 

@@ -16,6 +16,7 @@ from questdb_ddl import (
     Long,
     Symbol,
     Table,
+    TableSuspended,
     Unreachable,
     apply,
     live_tables,
@@ -113,6 +114,16 @@ class Fragile(Client):
             self.server.process.wait()
 
 
+def resume(client):
+    """Do what an error would say, where the kill left a table suspended."""
+    for table in live_tables(client).values():
+        try:
+            client.wait_for(table.name)
+        except TableSuspended as suspended:
+            client.execute(suspended.remedy)
+            client.wait_for(table.name)
+
+
 @pytest.mark.slow
 def test_kill_9_of_the_server_after_each_statement(tmp_path):
     point, steps = 0, 1
@@ -129,6 +140,7 @@ def test_kill_9_of_the_server_after_each_statement(tmp_path):
                     apply(client, plan, allow=Hazard)
             server.start()
             with Client(server.url) as client:
+                resume(client)
                 apply(client, plan_for(client, declared(name)), allow=Hazard)
                 check(client, name)
         with Client(server.url) as client:
@@ -159,3 +171,24 @@ def test_cache_flag_that_a_kill_left_in_one_of_its_two_places_is_mended(tmp_path
             assert [str(left) for left in plan.steps if "CACHE" in left.sql]
             apply(client, plan, allow=Hazard)
             assert plan_for(client, [told]).empty
+
+
+def test_index_that_a_kill_left_half_dropped_is_dropped_by_the_remedy(tmp_path):
+    """Files of the next version of the column stand already: every later try stumbles over them."""
+    told = Table("bars", (Column("tag", Symbol(64, cache=False)), Column("n", Int())))
+    with LocalQuestDB(tmp_path / "halved") as server:
+        with Client(server.url) as client:
+            fill(client, "bars")
+        server.stop()
+        (month,) = (tmp_path / "halved" / "db").glob("bars~*/2025-01")
+        (month / "tag.d.1").hardlink_to(month / "tag.d")
+        server.start()
+        with Client(server.url) as client:
+            with pytest.raises(TableSuspended, match=r"RESUME WAL FROM TXN 3\.$") as suspended:
+                apply(client, plan_for(client, [told]))
+            client.execute("INSERT INTO bars VALUES ('2025-01-30', 't1', 7)")
+            assert suspended.value.remedy in str(plan_for(client, [told]))
+            client.execute(suspended.value.remedy)
+            apply(client, plan_for(client, [told]))
+            assert plan_for(client, [told]).empty
+            assert client.query("select count() n from bars") == [{"n": ROWS + 1}]

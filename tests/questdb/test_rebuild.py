@@ -18,7 +18,8 @@ from questdb_ddl import (
 )
 from questdb_ddl.kept import drop_old, old_tables
 from questdb_ddl.rebuild import rebuild
-from questdb_ddl.rebuild_plan import Names, plan_rebuild, target_for
+from questdb_ddl.rebuild_names import Names
+from questdb_ddl.rebuild_plan import plan_rebuild, target_for
 from questdb_ddl.tables import ohlcv_table
 from tests.questdb.rebuilding import (
     HOUR,
@@ -76,6 +77,16 @@ def test_the_old_table_is_kept_until_it_is_named(client, field):
     assert old_tables(client, field.name) == []
 
 
+@pytest.mark.core
+def test_again_and_again(client, field):
+    for _ in range(5):
+        kept = rebuild(client, field, writers_stopped=True).kept_as
+        drop_old(client, field.name, kept)
+        check_rebuilt(client, field)
+        client.execute(f"ALTER TABLE {field.name} DEDUP DISABLE")
+        client.wait_for(field.name)
+
+
 def suspects_table(client, name, ilp, kind):
     client.execute(
         f"CREATE TABLE {name} (tag SYMBOL, n LONG, value DOUBLE, timestamp {kind})"
@@ -128,6 +139,28 @@ def test_fixing_times_is_resumed_as_such(client, name, ilp):
         break
     rows = client.query(f"select n from {name}")
     assert [row["n"] for row in rows] == [0, 7, 2, 8]
+
+
+@pytest.mark.parametrize("late", ["old", "gap"])
+def test_a_late_row_in_a_wrong_unit_is_moved(client, name, ilp, late):
+    suspects_table(client, name, ilp, "TIMESTAMP_NS")
+    names = Names(name, "_fixed")
+
+    def kill(text):
+        if text.endswith("__old_fixed"):  # a writer creates the table
+            assert ilp(name, [f"{name},tag=a n=9i {(JANUARY + 3 * HOUR) * 10**6}"]) == 204
+        if text == f"renamed {names.new} to {name}":
+            raise Killed
+
+    with pytest.raises(Killed):
+        rebuild(client, table_of(name), kill, fix_timestamps=True)
+    into = {"old": names.old, "gap": names.gap(0)}[late]
+    # The second has its row already, which wins.
+    lines = [f"{into},tag=a n={n}i {JANUARY + n * HOUR}" for n in (5, 1)]
+    assert ilp(into, lines) == 204
+    assert rebuild(client, table_of(name), fix_timestamps=True).late == 1
+    rows = client.query(f"select n from {name} where timestamp < '2026-01-01'")
+    assert [row["n"] for row in rows] == [0, 7, 2, 9, 5]
 
 
 def test_seconds_are_moved_where_nanoseconds_kept_them_and_else_refused(client, name, ilp):

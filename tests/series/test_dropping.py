@@ -6,7 +6,7 @@ import time
 import pytest
 import urllib3
 
-from questdb_ddl import live_tables
+from questdb_ddl import Client, live_tables
 from questdb_ddl.tables import SHARED_TABLES
 from stage1_schema.errors import ConfirmationError, Stage1Error
 from stage1_schema.ops import dropping, registration
@@ -55,6 +55,46 @@ def test_keep(stores, questdb, btc):
     done = dropping.carry_out(stores, intent, keep=True, watch_seconds=0.3)
     assert done.dropped == ("indicators_btc",)
     assert done.kept[0].startswith("ohlcv_btc_retired_")
+
+
+def test_everything_takes_views_first(stores, questdb, btc):
+    questdb.execute("CREATE VIEW a_view AS (SELECT * FROM ohlcv_btc)")
+    questdb.execute(
+        "CREATE MATERIALIZED VIEW z_view AS (SELECT timestamp, max(high) high FROM ohlcv_btc"
+        " SAMPLE BY 1d) PARTITION BY MONTH"
+    )
+    intent = dropping.plan_everything(stores)
+    assert [target.table for target in intent.targets[:2]] == ["a_view", "z_view"]
+    done = dropping.carry_out(stores, intent, keep=False, watch_seconds=0.3)
+    assert {"a_view", "z_view", "ohlcv_btc"} <= set(done.dropped)
+    assert live_tables(questdb) == {}
+
+
+def test_what_a_killed_drop_left_is_counted_and_dropped(stores, questdb, btc, monkeypatch):
+    execute = Client.execute
+
+    def execute_and_die(self, sql):
+        execute(self, sql)
+        if sql.startswith("RENAME"):
+            raise KeyboardInterrupt
+
+    for plan in (
+        lambda: dropping.plan_table(stores, "ohlcv_btc"),
+        lambda: dropping.plan_dataset(stores, "btc"),
+        lambda: dropping.plan_everything(stores),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(Client, "execute", execute_and_die)
+            with pytest.raises(KeyboardInterrupt):
+                dropping.carry_out(stores, dropping.plan_table(stores, "ohlcv_btc"), keep=False)
+        assert "ohlcv_btc__dropping" in live_tables(questdb)
+        intent = plan()
+        assert intent.rows == 1
+        dropping.carry_out(stores, intent, keep=False, watch_seconds=0)
+        assert not [name for name in live_tables(questdb) if name.startswith("ohlcv_btc")]
+        registration.create(stores, "btc", registration.Attributes())
+        questdb.execute("INSERT INTO ohlcv_btc (timestamp, open) VALUES ('2025-01-01', 1.5)")
+        questdb.wait_for("ohlcv_btc")
 
 
 def test_a_writer_that_brings_a_table_back_is_noticed(stores, questdb, btc):

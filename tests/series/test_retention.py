@@ -1,14 +1,18 @@
 """Retention: bars by month, run output by its run, archived and checked before anything goes."""
 
-import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from questdb_ddl import Client, live_tables
+from questdb_ddl import Client, drop, ensure_table, live_tables
 from questdb_ddl.export import Held, read_parquet
-from stage1_schema.errors import ConfirmationError, VerificationError
-from stage1_schema.ops import registration, retention
+from questdb_ddl.tables import SHARED_TABLES
+from stage1_schema.errors import ConfirmationError, QuestDBError, VerificationError
+from stage1_schema.ops import registration, retention, retention_apply
+from stage1_schema.servers.binaries import questdb_jar
+from stage1_schema.servers.questdb import LocalQuestDB
+from stage1_schema.settings import QuestDBSettings
 
 NOW = datetime.now(UTC).replace(hour=12)
 LIMIT = NOW - timedelta(days=730)
@@ -59,12 +63,10 @@ def test_bars_go_by_whole_months_and_the_boundary_month_stays(stores, questdb, l
     assert (going.table, going.rows, len(going.partitions)) == ("indicator_bars", 2, 2)
     with pytest.raises(ConfirmationError, match=r"indicator_bars .2 rows."):
         retention.confirm(intent, None)
-    (gone,) = retention.apply(stores, intent, tmp_path)
+    (gone,) = retention_apply.apply(stores, intent, tmp_path)
     assert rows(questdb, "indicator_bars") == 2
     assert read_parquet(tmp_path / gone.archive).rows == 2
-    (record,) = (tmp_path / "retention.jsonl").read_text().splitlines()
-    assert json.loads(record)["partitions"] == list(going.partitions)
-    assert retention.plan(stores).going == ()
+    assert retention.plan(stores).empty
 
 
 def test_run_output_goes_by_the_run_and_not_by_the_bar(stores, questdb, lines, runs, tmp_path):
@@ -78,7 +80,7 @@ def test_run_output_goes_by_the_run_and_not_by_the_bar(stores, questdb, lines, r
     (going,) = intent.going
     assert (going.rows, going.runs) == (3, (OLD_RUN,))
     assert "1 rows of runs that PostgreSQL does not know" in intent.unknown[0]
-    (gone,) = retention.apply(stores, intent, tmp_path)
+    (gone,) = retention_apply.apply(stores, intent, tmp_path)
     left = questdb.query("select run_id, count() n from walkforward_predictions order by run_id")
     assert left == [{"run_id": NEW_RUN, "n": 4}, {"run_id": "unknown", "n": 1}]
     archive = read_parquet(tmp_path / gone.archive)
@@ -93,10 +95,64 @@ def test_more_than_a_query_can_hold_goes_in_passes(stores, questdb, lines, tmp_p
     lines(bar(NOW), *(bar(LIMIT - timedelta(days=40 * month)) for month in range(2, 7)))
     passes = []
     while going := (intent := retention.plan(stores)).going:
-        retention.apply(stores, intent, tmp_path)
+        retention_apply.apply(stores, intent, tmp_path)
         passes.append((going[0].rows, going[0].why.partition("; ")[2]))
     assert passes == [(2, "3 more by the next pass"), (2, "1 more by the next pass"), (1, "")]
     assert rows(questdb, "indicator_bars") == 1
+
+
+def test_the_newest_month_goes_too_when_it_is_old(stores, questdb, lines, tmp_path):
+    lines(*(bar(LIMIT - timedelta(days=days)) for days in (40, 80, 120)))
+    (going,) = retention.plan(stores).going
+    assert going.rows == 3
+    retention_apply.apply(stores, retention.plan(stores), tmp_path)
+    assert rows(questdb, "indicator_bars") == 0
+    lines(bar(LIMIT - timedelta(days=80)), bar(NOW))
+    assert rows(questdb, "indicator_bars") == 2
+
+
+@pytest.mark.parametrize(
+    ("partition_by", "goes"), [("YEAR", 1), ("WEEK", 4), ("DAY", 4), ("MONTH", 4)]
+)
+def test_a_partition_goes_when_all_of_it_is_old(
+    stores, questdb, lines, tmp_path, partition_by, goes
+):
+    columns = "dataset SYMBOL, source SYMBOL, granularity SYMBOL, timestamp TIMESTAMP"
+    drop(questdb, "indicator_bars")
+    questdb.execute(
+        f"CREATE TABLE indicator_bars ({columns}) TIMESTAMP(timestamp)"
+        f" PARTITION BY {partition_by} WAL"
+    )
+    now = datetime(2025, 7, 15, tzinfo=UTC)
+    january = datetime(2023, 1, 1, tzinfo=UTC)
+    old = [january - timedelta(days=200), *(january + timedelta(days=9 * i) for i in range(3))]
+    lines(*map(bar, [*old, datetime(2023, 7, 1, tzinfo=UTC), now]))
+    (gone,) = retention_apply.apply(stores, retention.plan(stores, now), tmp_path, parquet=False)
+    assert gone.rows == goes
+    assert rows(questdb, "indicator_bars") == 6 - goes
+
+
+def test_a_partition_that_late_rows_split_goes_as_one(tmp_path_factory, stores, tmp_path):
+    settings = {"cairo.o3.partition.split.min.size": "1k"}
+    with (
+        LocalQuestDB(tmp_path_factory.mktemp("split"), settings=settings) as server,
+        Client(server.url) as questdb,
+    ):
+        for table in SHARED_TABLES:
+            ensure_table(questdb, table)
+        start = (LIMIT - timedelta(days=200)).replace(day=1, hour=0)
+        for offset, count in ((0, 40_000), (39_000, 10), (42_000, 40_000)):
+            questdb.execute(
+                "INSERT INTO indicator_bars (dataset, timestamp) SELECT 'a' || x, dateadd('s',"
+                f" {offset} + x::int, '{start:%Y-%m-%d}'::timestamp) FROM long_sequence({count})"
+            )
+            questdb.wait_for("indicator_bars")
+        split = questdb.query("select name from table_partitions('indicator_bars')")
+        assert len(split) > 1
+        there = replace(stores, questdb=QuestDBSettings(server.url))
+        (gone,) = retention_apply.apply(there, retention.plan(there), tmp_path)
+        assert gone.partitions == (f"{start:%Y-%m}",)
+        assert (gone.rows, rows(questdb, "indicator_bars")) == (80_010, 0)
 
 
 def test_tables_of_old_runs_go_as_a_whole(stores, questdb, lines, runs, tmp_path):
@@ -104,7 +160,7 @@ def test_tables_of_old_runs_go_as_a_whole(stores, questdb, lines, runs, tmp_path
         lines(f"{name} bar_index=1i,fold_number=0i,prediction=0.5 {ns(NOW)}")
     (going,) = retention.plan(stores).going
     assert (going.table, going.how) == ("btc_run1", "drop the table")
-    retention.apply(stores, retention.plan(stores), tmp_path, parquet=False)
+    retention_apply.apply(stores, retention.plan(stores), tmp_path, parquet=False)
     assert "btc_run1" not in live_tables(questdb)
     assert rows(questdb, "btc_run2") == 1
     assert list(tmp_path.glob("btc_run1_*.csv.gz"))
@@ -115,6 +171,25 @@ def test_a_row_of_the_future_stops_it(stores, lines):
     intent = retention.plan(stores)
     assert intent.going == ()
     assert "ahead of the clock" in intent.refusals[0]
+
+
+def test_a_server_without_parquet_says_so(tmp_path_factory, stores, tmp_path):
+    directory = tmp_path_factory.mktemp("old")
+    with (
+        LocalQuestDB(directory, jar=questdb_jar("9.0.3")) as server,
+        Client(server.url) as questdb,
+    ):
+        for table in SHARED_TABLES:
+            ensure_table(questdb, table)
+        old = f"{LIMIT - timedelta(days=90):%Y-%m-%d}"
+        questdb.execute(f"INSERT INTO indicator_bars (dataset, timestamp) VALUES ('a', '{old}')")
+        questdb.wait_for("indicator_bars")
+        there = replace(stores, questdb=QuestDBSettings(server.url))
+        intent = retention.plan(there)
+        with pytest.raises(QuestDBError, match=r"9.0.3 exports no Parquet. Next: add --csv"):
+            retention_apply.apply(there, intent, tmp_path)
+        (gone,) = retention_apply.apply(there, intent, tmp_path, parquet=False)
+        assert (gone.rows, rows(questdb, "indicator_bars")) == (1, 0)
 
 
 @pytest.mark.parametrize("written", ["after the plan", "during the export"])
@@ -130,7 +205,11 @@ def test_an_archive_that_lacks_rows_drops_nothing(
         late()
     else:
         stream = Client.stream
-        monkeypatch.setattr(Client, "stream", lambda *a: [*stream(*a), late()][:-1])
+        monkeypatch.setattr(
+            Client,
+            "stream",
+            lambda self, sql, form: [*stream(self, sql, form), " from " in sql and late()][:-1],
+        )
     with pytest.raises(VerificationError, match="Nothing of it was dropped"):
-        retention.apply(stores, intent, tmp_path)
+        retention_apply.apply(stores, intent, tmp_path)
     assert rows(questdb, "indicator_bars") == 3

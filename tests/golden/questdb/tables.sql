@@ -82,6 +82,7 @@ WAL
 DEDUP UPSERT KEYS("timestamp");
 CREATE TABLE IF NOT EXISTS "indicators_btc25_4h" (
     "timestamp" TIMESTAMP,
+    "dataset_id" SYMBOL CAPACITY 256,
     "Date" LONG,
     "Time" LONG,
     "rsi_14" DOUBLE
@@ -89,7 +90,7 @@ CREATE TABLE IF NOT EXISTS "indicators_btc25_4h" (
 TIMESTAMP("timestamp")
 PARTITION BY MONTH
 WAL
-DEDUP UPSERT KEYS("timestamp");
+DEDUP UPSERT KEYS("timestamp", "dataset_id");
 CREATE TABLE IF NOT EXISTS "btc25_4h_wf1735689600" (
     "timestamp" TIMESTAMP,
     "bar_index" LONG,

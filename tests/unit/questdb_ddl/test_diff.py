@@ -74,7 +74,7 @@ def test_a_missing_table():
 
 
 def test_a_suspended_table_is_skipped_with_the_remedy():
-    result = compare(TABLE, replace(LIVE, suspended=True))
+    result = compare(TABLE, replace(LIVE, remedy='ALTER TABLE "bars" RESUME WAL'))
     assert not result.equal
     assert not result.differences
     assert 'ALTER TABLE "bars" RESUME WAL' in str(result)

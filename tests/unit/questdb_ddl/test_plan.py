@@ -158,7 +158,7 @@ def test_an_index_of_another_block_size_is_built_anew():
         ),
         ({"columns": COLUMNS[:2], "has_parquet": True}, "has Parquet partitions"),
         ({"columns": COLUMNS[:2], "has_parquet": None}, "not asked for Parquet"),
-        ({"suspended": True}, 'suspended; ALTER TABLE "t" RESUME WAL'),
+        ({"remedy": "do this"}, "suspended; do this"),
     ],
     ids=[
         "day", "no WAL", "nanoseconds", "view", "narrowing", "key", "parquet", "unknown parquet",
@@ -197,6 +197,15 @@ def test_a_table_with_parquet_that_is_as_declared_is_no_matter():
 def test_names_that_are_one_for_questdb_are_refused():
     with pytest.raises(DeclarationError):
         make_plan([TABLE, TABLE.renamed("T")], {})
+
+
+@pytest.mark.parametrize("made", ["t__old", "t__NEW_trimmed"])
+def test_nothing_is_created_in_the_place_of_a_table_that_is_being_rebuilt(made):
+    plan = make_plan([TABLE], {made.lower(): replace(LIVE, name=made)})
+    assert plan.steps == ()
+    (refusal,) = plan.refusals
+    assert re.fullmatch(rf"t: {made} has its rows: finish the rebuild", str(refusal), re.IGNORECASE)
+    assert plan.fingerprint != fingerprint([TABLE], {})
 
 
 def test_the_fingerprint_covers_declaration_and_structure_and_no_rows():

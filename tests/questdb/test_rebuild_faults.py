@@ -1,0 +1,126 @@
+"""A rebuild that is killed before and after each statement it sends."""
+
+import sys
+
+import pytest
+
+from questdb_ddl import Client, PartitionBy, live_tables, quote, render
+from questdb_ddl.kept import old_tables
+from questdb_ddl.rebuild import rebuild, trim, unfinished_trims
+from tests.questdb.rebuilding import HOUR, JANUARY, Killed, table_of
+
+FEW = 60
+STRAY = FEW
+IN_1970 = FEW + 1
+
+
+class Mortal(Client):
+    """Dies before or after its n-th statement; a writer creates the table when its name is free."""
+
+    left = None
+    dies = "after"
+    sql = ""
+    stray = None
+
+    def execute(self, sql):
+        if self.left is not None:
+            self.left -= 1
+            self.sql = sql
+            if self.left == 0 and self.dies == "before":
+                raise Killed
+        super().execute(sql)
+        if self.stray and sql.startswith("RENAME") and "__old" in sql.partition(" TO ")[2]:
+            write, self.stray = self.stray, None
+            write()
+        if self.left == 0:
+            raise Killed
+
+
+@pytest.fixture
+def mortal(client):
+    with Mortal(client.url, timeout_ms=20000) as mortal:
+        yield mortal
+
+
+def numbers(client, name):
+    return sorted(row["n"] for row in client.query(f"select n from {name}"))
+
+
+def _rebuild(client, table):
+    rebuild(client, table)
+
+
+def _fix(client, table):
+    rebuild(client, table, fix_timestamps=True)
+
+
+def _trim(client, table):
+    """Trim once; a second call has other values, which must not count while one is unfinished."""
+    found = [trim for trim in unfinished_trims(client) if trim.table == table.name]
+    assert [trim.values for trim in found] in ([], [("t1",)])
+    if found or "t1" in {row["tag"] for row in client.query(f"select tag from {table.name}")}:
+        assert trim(client, table, "tag", ["t2" if found else "t1"]).values == ("t1",)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stray", [False, True], ids=["", "writer creates the table in the gap"])
+@pytest.mark.parametrize("dies", ["before", "after"])
+@pytest.mark.parametrize("run", [_rebuild, _fix, _trim])
+def test_killed_at_every_statement_a_second_run_converges(
+    mortal, name, ilp, monkeypatch, run, dies, stray
+):
+    monkeypatch.setattr(sys.modules["questdb_ddl.rebuild"], "_SETTLE_SECONDS", 0.02)
+    mortal.dies = dies
+    number = 0
+    while True:
+        number += 1
+        table = table_of(f"{name}{number}")
+        make(mortal, table.name, ilp, wrong_unit=run is _fix)
+        if stray:
+            mortal.stray = lambda at=table.name: ilp(at, [line(at, STRAY, tag="t0")])
+        mortal.left = number
+        try:
+            run(mortal, table)
+        except Killed:
+            mortal.left = None
+            run(mortal, table)
+            check(mortal, table.name, run, stray=stray)
+        else:
+            break
+        finally:
+            mortal.left = None
+        for left in live_tables(mortal):
+            if left.startswith(table.name):
+                mortal.execute(render.drop_table(left))
+    assert number > (10 if stray else 7)
+
+
+def line(name, number, tag=None):
+    tag = tag or f"t{number % 3}"
+    return f"{name},tag={tag} n={number}i,value={number} {(JANUARY + number * 36 * HOUR) * 10**6}"
+
+
+def make(client, name, ilp, *, wrong_unit):
+    client.execute(
+        f"CREATE TABLE {name} (tag SYMBOL, n LONG, value DOUBLE, timestamp TIMESTAMP_NS)"
+        " TIMESTAMP(timestamp) PARTITION BY DAY WAL"
+    )
+    for _ in range(2):
+        assert ilp(name, [line(name, number) for number in range(FEW)]) == 204
+    if wrong_unit:
+        assert ilp(name, [f"{name},tag=z n={IN_1970}i {JANUARY * 1000}"]) == 204
+
+
+def check(client, name, run, *, stray):
+    expected = [n for n in range(FEW) if run is not _trim or n % 3 != 1]
+    expected += [STRAY] * stray + [IN_1970] * (run is _fix)
+    client.wait_for(name)
+    told = f"killed at {client.sql}"
+    assert numbers(client, name) == expected, told
+    early = f"select count() n from {quote(name)} where timestamp < '2025'"
+    assert client.query(early) == [{"n": 0}], told
+    live = live_tables(client)
+    assert live[name].partition_by is PartitionBy.MONTH
+    assert [table for table in live if table.startswith(f"{name}__")] == [], told
+    assert len(old_tables(client, name)) == 1, told
+    assert unfinished_trims(client) == ()
