@@ -161,7 +161,7 @@ def main():
     first = sys.argv[3] if len(sys.argv) > 3 else "0001"
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
-        with LocalPostgres(Path(name) / "pg", binaries=postgres_binaries(), fsync=False) as server:
+        with LocalPostgres(Path(name) / "pg", binaries=postgres_binaries()) as server:
             parameters = {
                 "host": server.host,
                 "port": str(server.port),

@@ -99,7 +99,7 @@ def run(context: EnvironmentContext, recorded: Callable[[Connection], Collection
                 with _as_it_was(connection, nested=nested):
                     _online(context, connection, settings, arguments, bounds, nested=nested)
         else:
-            with engine(settings.postgres).connect() as connection:
+            with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
                 _online(context, connection, settings, arguments, bounds, nested=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from stage1_schema.questdb import client, plain_questdb_errors
 
@@ -34,6 +35,7 @@ NEEDS = {
 ADVISED = frozenset({"line.auto.create.new.tables", "telemetry.enabled"})
 """What may stay as it is without harm as long as every table is created by `stage1`."""
 
+QUESTDB_PORT = 9000
 FILES_PER_TABLE = 50
 """Open files of a table once written to in two months and queried (5 when fresh)."""
 
@@ -81,6 +83,7 @@ def read(settings: QuestDBSettings, *, files_limit: int | None = None) -> Server
     QuestDB does not tell its limit; for a server on this machine it is read from the process.
     Raises QuestDBError.
     """
+    files_limit = files_limit or _limit_here(settings.url)
     with plain_questdb_errors(), client(settings) as questdb:
         rows = questdb.query("show parameters")
         tables = questdb.query("select count() as n from tables()")[0]["n"]
@@ -88,6 +91,25 @@ def read(settings: QuestDBSettings, *, files_limit: int | None = None) -> Server
         files = tables * FILES_PER_TABLE
         findings = [*_settings(values), *_files(tables, files, files_limit)]
         return ServerCheck(_version(questdb), tuple(findings), tables, files, files_limit)
+
+
+def _limit_here(url: str) -> int | None:
+    """Return the limit of the process that listens at a loopback address; None where unknown."""
+    parts = urlsplit(url)
+    if parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+        return None
+    try:
+        import psutil  # noqa: PLC0415
+    except ImportError:  # it comes with the local servers only
+        return None
+    try:
+        for found in psutil.net_connections("tcp"):
+            listens = found.status == psutil.CONN_LISTEN and found.pid is not None
+            if listens and found.laddr[1:] == (parts.port or QUESTDB_PORT,):
+                return int(psutil.Process(found.pid).rlimit(psutil.RLIMIT_NOFILE)[0])
+    except psutil.Error:  # a process of another user
+        pass
+    return None
 
 
 def _version(questdb: Client) -> str:

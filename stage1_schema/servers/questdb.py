@@ -24,6 +24,10 @@ SETTINGS = {
     "line.tcp.default.partition.by": "MONTH",  # its name before 9.3
     "telemetry.enabled": "false",
     "shared.worker.count": "2",
+    # The default of 16 MB for each column and partition takes gigabytes for a few small tables.
+    "cairo.writer.data.append.page.size": "256k",
+    "cairo.writer.data.index.value.append.page.size": "256k",
+    "cairo.o3.column.memory.size": "256k",
 }
 LOG_SETTINGS = {
     "writers": "stdout",

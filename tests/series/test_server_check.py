@@ -1,5 +1,6 @@
 """The settings of a server against what Stage1 needs."""
 
+import psutil
 import pytest
 
 from stage1_schema.ops import server_check
@@ -22,6 +23,10 @@ def test_a_server_as_it_is_found_in_the_field(tmp_path):
     }
     with LocalQuestDB(tmp_path / "field", settings=settings) as server:
         found = server_check.read(QuestDBSettings(server.url), files_limit=1)
+        seen = server_check.read(QuestDBSettings(server.url))
+        limit, _ = psutil.Process(server.process.pid).rlimit(psutil.RLIMIT_NOFILE)
+        assert seen.files_limit == limit
+        assert server_check._limit_here("http://192.0.2.1:9000") is None
     assert not found.passed
     assert {(f.setting, f.must) for f in found.findings} >= {
         ("line.default.partition.by", True),
