@@ -1,7 +1,8 @@
-"""Add spool_replays and spool_quarantine
+"""Add spool_replays, spool_quarantine and spool_units
 
 A replay of a spool file remembers how far it got, so that the next one goes on there, and keeps
-the statements that could not be applied until they can be.
+the statements that could not be applied until they can be. It also remembers how datasets, runs
+and simulations stood after several statements for one row, so that these are not run for nothing.
 
 The way back drops them where they are empty, else moves them to a schema of their own.
 
@@ -55,15 +56,8 @@ def upgrade() -> None:
         sa.Column("target", sa.Text(), nullable=True),
         sa.Column("row_key", sa.Text(), nullable=True),
         sa.Column("state", sa.Text(), server_default="open", nullable=False),
-        sa.Column("attempts", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column(
             "first_seen_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("now()"),
-            nullable=False,
-        ),
-        sa.Column(
-            "last_tried_at",
             sa.DateTime(timezone=True),
             server_default=sa.text("now()"),
             nullable=False,
@@ -81,8 +75,16 @@ def upgrade() -> None:
         ["quarantine_id"],
         postgresql_where=sa.text("state = 'open'"),
     )
+    op.create_table(
+        "spool_units",
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("unit", sa.Uuid(), nullable=False),
+        sa.Column("sent", sa.Text(), nullable=False),
+        sa.Column("stand", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("target", "unit", name=op.f("pk_spool_units")),
+    )
     op.run_sql_file("0013/grant.sql")
 
 
 def downgrade() -> None:
-    op.retire_tables("spool_quarantine", "spool_replays")
+    op.retire_tables("spool_units", "spool_quarantine", "spool_replays")

@@ -8,7 +8,7 @@ from stage1_schema.models.simulations import (
     SimulationTrade,
     SimulationTradeBucket,
 )
-from stage1_schema.models.spool import SpoolQuarantine, SpoolReplay
+from stage1_schema.models.spool import SpoolQuarantine, SpoolReplay, SpoolUnit
 from stage1_schema.models.walkforward import WalkforwardFold, WalkforwardRun
 
 metadata = Base.metadata
@@ -22,6 +22,7 @@ __all__ = [
     "SimulationTradeBucket",
     "SpoolQuarantine",
     "SpoolReplay",
+    "SpoolUnit",
     "WalkforwardFold",
     "WalkforwardRun",
     "metadata",

@@ -1,9 +1,10 @@
-"""What replays of spool files leave behind: their history, and the statements held back."""
+"""What replays of spool files leave behind: history, statements held back, units that are known."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -39,8 +40,9 @@ class SpoolReplay(Base):
 class SpoolQuarantine(Base):
     """A statement that was not applied, with its text and the reason.
 
-    An `open` one is tried again by every replay. `position` is its offset in the file in bytes,
-    `digest` the SHA-256 of its text; `target` and `row_key` name the row, where that is known.
+    An `open` one is tried again by every replay; that writes nothing while the reason stays.
+    `position` is its offset in the file in bytes, `digest` the SHA-256 of its text; `target` and
+    `row_key` name the row, where that is known, or its rows, with commas between them.
     """
 
     __tablename__ = "spool_quarantine"
@@ -65,6 +67,19 @@ class SpoolQuarantine(Base):
     target: Mapped[str | None]
     row_key: Mapped[str | None]
     state: Mapped[str] = mapped_column(server_default="open")
-    attempts: Mapped[int] = mapped_column(server_default=text("1"))
     first_seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
-    last_tried_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class SpoolUnit(Base):
+    """How a dataset, run or simulation stood after several statements for the same row.
+
+    Whether those change anything only shows once they have run: while the digest of what was
+    `sent` and the digest of the rows that `stand` are the same, they need not.
+    """
+
+    __tablename__ = "spool_units"
+
+    target: Mapped[str] = mapped_column(primary_key=True)
+    unit: Mapped[UUID] = mapped_column(primary_key=True)
+    sent: Mapped[str]
+    stand: Mapped[str]

@@ -141,7 +141,7 @@ SLOTS = {
 
 def statement_of(table, values):
     columns = list(table.columns)
-    return generator.insert(table.name, columns, values, list(table.key))
+    return generator.insert(table.name, columns, values, list(table.key), table.fixed)
 
 
 @settings(max_examples=1500, deadline=None)

@@ -1,10 +1,9 @@
-"""kill -9 at many points leaves whole units, and the next replay finishes."""
+"""kill -9 at any use of the connection leaves whole units, and the next replay finishes."""
 
 import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -12,7 +11,6 @@ from tests.plugins.databases import environment
 from tests.spool import generator
 from tests.spool.test_replay import stands
 
-KILLS = 12
 WHOLE_RUNS = """
 SELECT r.run_id, count(f.fold_number) FROM walkforward_runs r
   LEFT JOIN walkforward_folds f USING (run_id) WHERE NOT r.is_placeholder GROUP BY 1
@@ -21,34 +19,64 @@ WHOLE_SIMULATIONS = """
 SELECT s.simulation_id, (SELECT count(*) FROM simulation_trades t USING_S),
        (SELECT count(*) FROM simulation_trade_buckets t USING_S) FROM simulation_runs s
 """.replace("USING_S", "WHERE t.simulation_id = s.simulation_id")
-# Small batches, so that there are many commits to be killed between.
+# Every unit is a batch of its own: a commit to be killed between.
 PROGRAM = """
-import stage1_schema.ops.spool.apply as apply
+import os, signal, sys
 from stage1_schema.cli import main
-apply.BATCH_ROWS = 50
+from stage1_schema.ops.spool import apply
+from stage1_schema.ops.spool.session import SpoolConnection
+
+apply.BATCH_ROWS = 15
+kill_at, used = int(sys.argv.pop(1)), 0
+cursor = SpoolConnection.cursor
+
+def counted(*arguments, **named):
+    global used
+    used += 1
+    if used == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return cursor(*arguments, **named)
+
+SpoolConnection.cursor = counted
 main()
 """
 
 
+def saved_again(spool):
+    """Add the first run and its first folds once more, as another client sends them."""
+    run = spool.statements[0].split("'")[1]
+    again = generator.Spool(9)
+    again.id = lambda: run
+    again.run("C", folds=3, name="renamed")
+    spool.statements += again.statements
+
+
 @pytest.mark.slow
-def test_kill_at_any_point_leaves_whole_units(field):
-    spool = generator.usual(runs=12, folds=40, trades=200)
+@pytest.mark.parametrize("part", range(4))
+def test_kill_at_any_use_of_the_connection(field, part):
+    spool = generator.usual(runs=4, folds=15, trades=40)
+    saved_again(spool)
     field.write(spool.bytes())
-    command = [sys.executable, "-c", PROGRAM, "replay", str(field.path)]
     variables = os.environ | environment(field.settings)
-    began = time.monotonic()
-    if subprocess.run([*command, "--dry-run"], env=variables, check=True, capture_output=True):
-        lasts = time.monotonic() - began
-    partial = 0
-    for number in range(KILLS):
-        with subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL) as process:
-            time.sleep(lasts * (0.3 + 0.7 * number / KILLS))
-            process.send_signal(signal.SIGKILL)
+    seen = set()
+    for kill_at in range(1 + part, 10_000, 4):
+        field.connection.execute(
+            "TRUNCATE datasets, spool_replays, spool_quarantine, spool_units CASCADE"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(kill_at), "replay", str(field.path)],
+            env=variables,
+            capture_output=True,
+            check=False,
+        )
         runs = field.all(WHOLE_RUNS)
-        assert {folds for _, folds in runs} <= {40}
-        assert {row[1:] for row in field.all(WHOLE_SIMULATIONS)} <= {(100, 1)}
-        partial += 0 < len(runs) < 12
-        if number < KILLS - 1:
-            field.connection.execute("TRUNCATE datasets, spool_replays CASCADE")
-    assert field.replay().exit_code == 0
-    stands(field, spool)
+        simulations = field.all(WHOLE_SIMULATIONS)
+        assert {folds for _, folds in runs} <= {15}
+        assert {row[1:] for row in simulations} <= {(20, 1)}
+        assert field.replay().exit_code == 0
+        stands(field, spool)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        seen.add((len(runs), len(simulations)))
+    assert {*((runs, 0) for runs in range(5)), (4, 1), (4, 2)} <= seen

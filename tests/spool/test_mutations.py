@@ -1,6 +1,7 @@
 """At least 2,000 broken spools against the server: nothing hostile runs, nothing valid is lost."""
 
 import random
+import re
 
 import pytest
 
@@ -16,6 +17,8 @@ GARBAGE = [
     b"-nan(ind)", b"\r", b"\xc3", b"--", b"::jsonb", b"1e999", b"''", b"ON CONFLICT", b"\\copy x",
     b"INSERT INTO", b"SELECT upsert_stage1_dataset(", b"\xef\xbb\xbf",
 ]  # fmt: skip
+OPENS = re.compile(rb"/\*(?!.*\*/)|(\$a?\$)(?!.*\1)", re.DOTALL)
+"""A comment or a body in dollars that is left open: nothing after it is a statement."""
 EVIL = [
     "DROP TABLE canary;",
     "UPDATE canary SET x = 'hacked';",
@@ -67,7 +70,7 @@ def mutated(seed):
     dice = random.Random(seed * 7 + 1)  # noqa: S311 - repeatable
     pieces = [(s.encode(), owner) for s, owner in zip(made.statements, made.owners, strict=True)]
     for _ in range(dice.randint(1, 3)):
-        way = dice.choice(["shuffle", "double", "evil", "garbage", "flip", "glue", "drop"])
+        way = dice.choice(["shuffle", "double", "evil", "garbage", "flip", "glue", "drop", "cut"])
         at = dice.randrange(len(pieces))
         if way == "shuffle":
             dice.shuffle(pieces)
@@ -79,6 +82,8 @@ def mutated(seed):
             pieces.insert(at, (dice.choice(GARBAGE) + dice.randbytes(dice.randrange(4)), None))
         elif way == "drop" and len(pieces) > 2:
             del pieces[at]
+        elif way == "cut":  # what is left of most is a valid plain INSERT
+            pieces[at] = (pieces[at][0].partition(b" ON CONFLICT")[0], None)
         else:
             text, _ = pieces[at]
             cut = dice.randrange(len(text))
@@ -86,9 +91,11 @@ def mutated(seed):
             pieces[at] = (text[:cut] + put + text[cut + dice.randrange(3) :], None)
     data, whole = b"", []
     end = dice.choice([b"\n", b"\r\n"])
+    hidden = False
     for text, owner in pieces:
         data += text + end
-        whole.append((len(data), owner))
+        hidden = hidden or OPENS.search(text) is not None
+        whole.append((len(data), None if hidden else owner))
     if dice.random() < 0.3:
         data = data[: dice.randrange(len(data))]
     return data, {owner for stop, owner in whole if owner and stop <= len(data)}

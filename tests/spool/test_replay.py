@@ -139,7 +139,7 @@ def test_forms_of_the_file(field, small, changed):
     [
         pytest.param(b"\xff", "unreadable", id="invalid UTF-8"),
         pytest.param(b"\0", "unreadable", id="NUL byte"),
-        pytest.param(b"x'y", "syntax", id="stray quote"),
+        pytest.param(b"x'y", "broken", id="stray quote"),
     ],
 )
 def test_one_bad_statement_does_not_stop_the_others(field, small, bad, kind):

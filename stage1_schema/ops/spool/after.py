@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stage1_schema.ops.spool.contract import STAGED_TABLES
+from stage1_schema.ops.spool.contract import (
+    DATASETS,
+    INDICATOR_DATASETS,
+    STAGED_TABLES,
+    UPSERT_DATASET,
+)
+from stage1_schema.ops.spool.parents import DATASET_TARGETS
 from stage1_schema.ops.spool.report import Incomplete, Surplus
 
 if TYPE_CHECKING:
@@ -25,8 +31,8 @@ HAVING count(f.run_id) < (r.summary_metrics ->> 'folds')::numeric
 """
 # The trades of the latest save are those that follow the last row of their simulation; where that
 # stands once in the file, they are all of the file's. A save that did not arrive whole, by what
-# its buckets say, has no surplus yet.
-_SURPLUS = """
+# its buckets say, or without a single trade, has no surplus yet.
+_WHOLE = """
 WITH saved AS (
     SELECT simulation_id, max(position) AS last, count(DISTINCT position) > 1 AS again
       FROM spool_simulation_runs WHERE state IN ('o', 'd') GROUP BY 1
@@ -34,24 +40,42 @@ WITH saved AS (
     SELECT DISTINCT s.simulation_id, t.trade_id
       FROM saved s JOIN spool_simulation_trades t USING (simulation_id)
      WHERE t.state IN ('o', 'd') AND (NOT s.again OR t.position > s.last)
+), buckets AS (
+    SELECT simulation_id, side, trade_count FROM spool_simulation_trade_buckets
+     WHERE state IN ('o', 'm')
+     UNION ALL
+    SELECT simulation_id, side, trade_count FROM simulation_trade_buckets b
+     WHERE NOT EXISTS (SELECT FROM spool_simulation_trade_buckets s
+                        WHERE s.simulation_id = b.simulation_id AND s.side = b.side
+                          AND s.state IN ('o', 'm'))
 ), expected AS (
     SELECT b.simulation_id,
            coalesce(max(b.trade_count) FILTER (WHERE b.side = 'all'),
                     max(b.trade_count) FILTER (WHERE b.side = 'dual'),
                     sum(b.trade_count)) AS trades
-      FROM simulation_trade_buckets b JOIN saved USING (simulation_id) GROUP BY 1
+      FROM buckets b JOIN saved USING (simulation_id) GROUP BY 1
 ), whole AS (
     SELECT s.simulation_id
       FROM saved s
       LEFT JOIN expected e USING (simulation_id)
       LEFT JOIN current c USING (simulation_id)
      GROUP BY 1
-    HAVING count(c.trade_id) >= coalesce(max(e.trades), 1)
+    HAVING count(c.trade_id) >= greatest(max(e.trades), 1)
 )
+"""
+_SURPLUS = f"""
+{_WHOLE}
 SELECT t.simulation_id, array_agg(t.trade_id)
   FROM whole JOIN simulation_trades t USING (simulation_id)
  WHERE NOT EXISTS (SELECT FROM current c WHERE c.trade_id = t.trade_id)
  GROUP BY 1 ORDER BY 1
+"""
+_LEAVE_OUT = f"""
+{_WHOLE}
+UPDATE spool_simulation_trades t SET state = 'p'
+  FROM whole w
+ WHERE t.simulation_id = w.simulation_id
+   AND NOT EXISTS (SELECT FROM current c WHERE c.trade_id = t.trade_id)
 """
 
 
@@ -59,6 +83,11 @@ def incomplete_runs(connection: psycopg.Connection[Any], report: Report) -> None
     """Report the runs of this replay that have fewer folds than their summary says."""
     rows = connection.execute(_INCOMPLETE).fetchall()
     report.incomplete_runs += [Incomplete(*row) for row in rows]
+
+
+def leave_out_surplus(connection: psycopg.Connection[Any]) -> None:
+    """Keep the trades that are to be pruned from being inserted first."""
+    connection.execute(_LEAVE_OUT)
 
 
 def surplus_trades(connection: psycopg.Connection[Any], report: Report, *, prune: bool) -> None:
@@ -73,14 +102,45 @@ def surplus_trades(connection: psycopg.Connection[Any], report: Report, *, prune
 
 
 def supersede(connection: psycopg.Connection[Any], source: str) -> None:
-    """Close what waits in quarantine for a row that a later statement has written since."""
+    """Close what waits in quarantine for rows that later statements have written since."""
     for table in STAGED_TABLES:
         key = " || '/' || ".join(f"s.{column}" for column in table.key)
-        connection.execute(
-            f"UPDATE spool_quarantine q SET state = 'superseded'"
-            f" FROM (SELECT lower('' || {key}) AS row_key, max(position) AS last"
-            f"         FROM {table.staging} s WHERE state IN ('o', 'd') GROUP BY 1) s"
-            " WHERE q.state = 'open' AND q.target = %s AND q.row_key = s.row_key"
-            "   AND s.last >= 0 AND (q.source <> %s OR q.position < s.last)",
-            (table.name, source),
+        _supersede(
+            connection,
+            f"SELECT lower('' || {key}) AS row_key, position FROM {table.staging} s"
+            " WHERE state IN ('o', 'd', 'p')",
+            [table.name],
+            source,
         )
+    for targets, by in (
+        ([INDICATOR_DATASETS.name], DATASET_TARGETS),
+        # A row of indicator_datasets says less: it does not stand for one of these.
+        ([DATASETS.name, UPSERT_DATASET], [DATASETS.name, UPSERT_DATASET]),
+    ):
+        _supersede(
+            connection,
+            f"SELECT dataset_id AS row_key, position FROM spool_datasets"
+            f" WHERE target IN ({', '.join(map(repr, by))})",
+            targets,
+            source,
+        )
+
+
+def _supersede(
+    connection: psycopg.Connection[Any], written: str, targets: list[str], source: str
+) -> None:
+    connection.execute(
+        f"""
+        UPDATE spool_quarantine q SET state = 'superseded'
+          FROM (SELECT o.quarantine_id
+                  FROM spool_quarantine o
+                 CROSS JOIN unnest(string_to_array(o.row_key, ',')) AS k (row_key)
+                  LEFT JOIN (SELECT row_key, max(position) AS last FROM ({written}) w
+                              WHERE position >= 0 GROUP BY 1) s
+                    ON s.row_key = k.row_key AND (o.source <> %(source)s OR o.position < s.last)
+                 WHERE o.state = 'open' AND o.target = ANY(%(targets)s)
+                 GROUP BY 1 HAVING count(*) = count(s.row_key)) done
+         WHERE q.quarantine_id = done.quarantine_id
+        """,
+        {"source": source, "targets": targets},
+    )

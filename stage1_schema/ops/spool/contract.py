@@ -35,12 +35,16 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table of the contract. `unit` is the column of the row that it lands together with."""
+    """A table of the contract. `unit` is the column of the row that it lands together with.
+
+    `fixed` are the columns that no client's ON CONFLICT sets: what the server filled in survives.
+    """
 
     name: str
     columns: Mapping[str, Kind]
     key: tuple[str, ...]
     unit: str
+    fixed: tuple[str, ...] = ("created_at",)
 
     @property
     def staging(self) -> str:
@@ -98,6 +102,7 @@ RUNS = Table(
     """),
     key=("run_id",),
     unit="run_id",
+    fixed=("dataset_id", "target_column", "created_at"),
 )
 FOLDS = Table(
     "walkforward_folds",
@@ -112,6 +117,7 @@ FOLDS = Table(
     """),
     key=("run_id", "fold_number"),
     unit="run_id",
+    fixed=("train_start_ts_ms", "train_end_ts_ms", "test_start_ts_ms", "test_end_ts_ms"),
 )
 SIMULATIONS = Table(
     "simulation_runs",
@@ -127,6 +133,7 @@ SIMULATIONS = Table(
     """),
     key=("simulation_id",),
     unit="simulation_id",
+    fixed=("run_id", "dataset_id", "input_run_measurement", "created_at"),
 )
 BUCKETS = Table(
     "simulation_trade_buckets",
@@ -151,6 +158,7 @@ TRADES = Table(
     """),
     key=("trade_id",),
     unit="simulation_id",
+    fixed=("simulation_id",),
 )
 
 DATASET_TABLES = (INDICATOR_DATASETS, DATASETS)

@@ -1,18 +1,21 @@
 """Dataset statements: few, and each run as it was sent, one after the other.
 
 The triggers of `datasets` merge what several statements say, so these cannot be brought together
-beforehand. What changes nothing in the end is rolled back, and leaves no new row version.
+beforehand. A dataset that stands as the same statements left it is passed over; what changes
+nothing in the end is rolled back.
 """
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 import psycopg
 
 from stage1_schema.ops.spool.contract import UPSERT_DATASET, Place, Shape
 from stage1_schema.ops.spool.faults import Fault, fault
+from stage1_schema.ops.spool.units import KnownUnits, digest, weighed
 from stage1_schema.ops.spool.values import NULL
 
 if TYPE_CHECKING:
@@ -22,7 +25,11 @@ if TYPE_CHECKING:
     from stage1_schema.ops.spool.report import Report
     from stage1_schema.ops.spool.staging import Staging
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DIGEST = "md5((to_jsonb(d) - 'updated_at')::text)"
+_STAND = """
+SELECT unit::text, sent FROM spool_units JOIN datasets d ON d.dataset_id = unit
+ WHERE target = 'datasets'
+"""
 _UNESCAPED = {b"\\\\": b"\\", b"\\t": b"\t", b"\\n": b"\n", b"\\r": b"\r"}
 
 
@@ -46,9 +53,11 @@ class Datasets:
         self._staging = staging
         self._quarantine = quarantine
         self._report = report
+        self._known = KnownUnits(connection, staging.shapes)
+        self._failed: list[tuple[_Sent, str, Fault]] = []
         connection.execute(
             "CREATE TEMPORARY TABLE spool_datasets (position bigint, line bigint, length integer,"
-            " shape integer, dataset_id text, fields text[])"
+            " shape integer, target text, dataset_id text, fields text[])"
         )
 
     def add(self, place: Place, shape: Shape, fields: Sequence[bytes]) -> None:
@@ -56,62 +65,118 @@ class Datasets:
         at = 0 if shape.table is None else shape.columns.index("dataset_id")
         values = [_plain(each) for each in fields]
         self._connection.execute(
-            "INSERT INTO spool_datasets VALUES (%s, %s, %s, %s, lower(%s), %s::text[])",
-            (*place, self._staging.number(shape), values[at], values),
+            "INSERT INTO spool_datasets VALUES (%s, %s, %s, %s, %s, %s, %s::text[])",
+            (*place, self._staging.number(shape), shape.target, _canonical(values[at]), values),
         )
 
     def apply(self) -> None:
         """Run everything, dataset by dataset; what fails goes into quarantine."""
-        groups = self._connection.execute(
-            "SELECT dataset_id FROM spool_datasets GROUP BY 1 ORDER BY min(position)"
-        ).fetchall()
+        groups: dict[str, list[_Sent]] = {}
+        for place, number, dataset_id, values in self._connection.execute(
+            "SELECT ARRAY[position, line, length], shape, dataset_id, fields FROM spool_datasets"
+            " ORDER BY position, ctid"
+        ):
+            sent = _Sent(Place(*place), self._staging.shapes[number], values)
+            groups.setdefault(dataset_id, []).append(sent)
+        if not groups:
+            return
         with self._connection.transaction():
-            for (dataset_id,) in groups:
-                self._apply_one(dataset_id)
+            known = self._passed_over(groups) if self._report.mode == "full" else set()
+            for dataset_id, statements in groups.items():
+                if dataset_id in known:
+                    for each in statements:
+                        self._report.tables[each.shape.target].unchanged += 1
+                else:
+                    self._apply_one(dataset_id, statements)
+            self._hold_failed()
 
-    def _apply_one(self, dataset_id: str | None) -> None:
-        rows = self._connection.execute(
-            "SELECT position, line, length, shape, fields FROM spool_datasets"
-            " WHERE dataset_id IS NOT DISTINCT FROM %s ORDER BY position",
-            (dataset_id,),
-        ).fetchall()
-        sent = [_Sent(Place(*row[:3]), self._staging.shapes[row[3]], row[4]) for row in rows]
-        failed: list[tuple[_Sent, Fault]] = []
+    def _passed_over(self, groups: dict[str, list[_Sent]]) -> set[str]:
+        """Return the datasets that stand as an earlier replay of the same statements left them."""
+        rows = self._connection.execute(f"{_STAND} AND stand = {_DIGEST}").fetchall()
+        return {row[0] for row in rows if row[1] == _digest(groups.get(row[0], []))}
+
+    def _apply_one(self, dataset_id: str, statements: list[_Sent]) -> None:
+        held = len(self._failed)
         applied: list[_Sent] = []
         with self._connection.transaction() as group:
             before = self._row(dataset_id)
-            for each in sent:
-                found = self._run(each)
-                if found:
-                    failed.append((each, found))
+            for each in statements:
+                if found := self._run(each, dataset_id):
+                    self._failed.append((each, dataset_id, found))
                 else:
                     applied.append(each)
-            changed = before != self._row(dataset_id)
-            if not changed:
+            after = self._row(dataset_id)
+            if before == after:
                 raise psycopg.Rollback(group)
         for each in applied:
             counts = self._report.tables[each.shape.target]
-            counts.applied += changed
-            counts.unchanged += not changed
-        for each, found in failed:
-            self._quarantine.hold(each.place, found, each.shape.target, dataset_id)
+            counts.applied += before != after
+            counts.unchanged += before == after
+        if after and len(self._failed) == held:
+            self._known.remember("datasets", [(dataset_id, _digest(statements), after)])
 
-    def _row(self, dataset_id: str | None) -> object:
-        """Return the dataset as it stands, for comparison."""
-        if dataset_id is None or not _UUID.fullmatch(dataset_id):
-            return object()  # an unusual spelling of an id: take it for changed
-        return self._connection.execute(
-            "SELECT (to_jsonb(d) - 'updated_at')::text FROM datasets d WHERE dataset_id = %s::uuid",
-            (dataset_id,),
+    def _hold_failed(self) -> None:
+        held: dict[Place, list[tuple[_Sent, str, Fault]]] = {}
+        for each in self._failed:
+            held.setdefault(each[0].place, []).append(each)
+        for place, rows in held.items():
+            sent, _, found = rows[0]
+            self._connection.execute(
+                "DELETE FROM spool_datasets WHERE position = %s", (place.position,)
+            )
+            row_key = ",".join(dataset_id for _, dataset_id, _ in rows)
+            self._quarantine.hold(place, found, sent.shape.target, row_key)
+
+    def _row(self, dataset_id: str) -> str | None:
+        """Return a digest of the dataset as it stands."""
+        try:
+            number = UUID(dataset_id)
+        except ValueError:
+            return None
+        row = self._connection.execute(
+            f"SELECT {_DIGEST} FROM datasets d WHERE dataset_id = %s", (number,)
         ).fetchone()
+        return row[0] if row else None
 
-    def _run(self, sent: _Sent) -> Fault | None:
+    def _run(self, sent: _Sent, dataset_id: str) -> Fault | None:
         try:
             with self._connection.transaction():
                 self._connection.execute(_statement(sent.shape), sent.values)
         except psycopg.Error as error:
-            return fault(error)
+            found = fault(error)
+            return None if sent.shape.plain and self._stands_so(sent, dataset_id) else found
         return None
+
+    def _stands_so(self, sent: _Sent, dataset_id: str) -> bool:
+        """Tell whether a plain INSERT is one of what stands already."""
+        columns = tuple(column for column in sent.shape.columns if column != "dataset_id")
+        update = replace(sent.shape, updates=columns, plain=False)
+        before, after = self._row(dataset_id), None
+        try:
+            with self._connection.transaction() as savepoint:
+                self._connection.execute(_statement(update), sent.values)
+                after = self._row(dataset_id)
+                raise psycopg.Rollback(savepoint)
+        except psycopg.Error as error:
+            fault(error)
+        return before is not None and before == after
+
+
+def _canonical(dataset_id: str | None) -> str:
+    """Return an id in PostgreSQL's spelling, or as it is where it is none."""
+    try:
+        return str(UUID(dataset_id))
+    except ValueError:
+        return (dataset_id or "").lower()
+
+
+def _digest(statements: list[_Sent]) -> str:
+    """Return a digest of what the statements write to a dataset that stands."""
+    parts = []
+    for _, shape, values in statements:
+        sent = dict(zip(shape.columns, values, strict=True)) if shape.columns else {}
+        parts.append(digest(shape, [sent[column] for column in weighed(shape)] or values))
+    return digest(None, parts)
 
 
 def _statement(shape: Shape) -> str:
@@ -122,7 +187,7 @@ def _statement(shape: Shape) -> str:
     if shape.plain:
         return sql
     if not shape.updates:
-        return f"{sql} ON CONFLICT DO NOTHING"
+        return f"{sql} ON CONFLICT (dataset_id) DO NOTHING"  # no other conflict is passed over
     updates = ", ".join(f"{column} = EXCLUDED.{column}" for column in shape.updates)
     return f"{sql} ON CONFLICT (dataset_id) DO UPDATE SET {updates}"
 

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 _OWN = ("22", "23", "54", "P0001", "21000")
 """SQLSTATE classes of data that no column or constraint takes."""
+_WHOLE_ROW = ("23502", "23514")
+"""SQLSTATEs whose detail is the row: the text is kept anyway, and its `updated_at` is a new one."""
 
 
 class Fault(NamedTuple):
@@ -25,5 +27,6 @@ def fault(error: psycopg.Error) -> Fault:
         raise error
     diagnostic = error.diag
     text = diagnostic.message_primary or str(error)
-    detail = f" ({diagnostic.message_detail})" if diagnostic.message_detail else ""
+    tells = diagnostic.message_detail and state not in _WHOLE_ROW
+    detail = f" ({diagnostic.message_detail})" if tells else ""
     return Fault("constraint" if state.startswith("23") else "value", f"{text}{detail}"[:1000])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stage1_schema.ops.spool.staging import Staging
 
 _STATES = {
-    State.BROKEN: Fault("syntax", "it breaks off, and another statement follows"),
+    State.BROKEN: Fault("broken", "it breaks off, and another statement follows"),
     State.META: Fault("refused", "a psql command is never run"),
     State.TAIL: Fault("tail", "its end has not arrived"),
 }
@@ -53,13 +53,14 @@ class Feed:
                 self._mended(piece.shape.target)
             return
         if piece.state is not State.WHOLE:
-            self._hold(piece, _STATES[piece.state])
+            self._quarantine.hold(_place(piece), _STATES[piece.state])
             return
         self._tally.mended = 0
         try:
             text = _decoded(piece.text)
             statement = grammar.parse(text)
             rows = [self._fields(statement.shape, row) for row in statement.rows]
+            _twice(statement.shape, rows)
         except Refused as refused:
             self._hold(piece, Fault("refused", str(refused)))
         except grammar.Broken as broken:
@@ -87,7 +88,7 @@ class Feed:
         return fields
 
     def _stage(self, piece: Raw, shape: Shape, fields: list[bytes]) -> None:
-        place = Place(piece.position, piece.line, len(piece.text))
+        place = _place(piece)
         if shape.table is None or shape.table in DATASET_TABLES:
             self._datasets.add(place, shape, fields)
         else:
@@ -98,7 +99,22 @@ class Feed:
         self._tally.mended = 0
 
     def _hold(self, piece: Raw, found: Fault) -> None:
-        self._quarantine.hold(Place(piece.position, piece.line, len(piece.text)), found)
+        target, row_key = grammar.aim(piece.text.replace(b"\0", b"").decode(errors="replace"))
+        # What refers to a row that is never run does not wait for it.
+        waited_for = None if found.kind == "refused" else row_key
+        self._quarantine.hold(_place(piece), found, target, waited_for)
+
+
+def _twice(shape: Shape, rows: list[list[bytes]]) -> None:
+    """Raise Held where a statement writes one row twice, which PostgreSQL refuses."""
+    if len(rows) > 1 and shape.table is not None and (shape.plain or shape.updates):
+        at = [shape.columns.index(column) for column in shape.table.key]
+        if len({tuple(row[n].lower() for n in at) for row in rows}) < len(rows):
+            raise Held("it writes the same row twice")
+
+
+def _place(piece: Raw) -> Place:
+    return Place(piece.position, piece.line, len(piece.text))
 
 
 class _UnreadableError(Held):

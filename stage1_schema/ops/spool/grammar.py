@@ -17,6 +17,8 @@ from stage1_schema.ops.spool.values import Constant, Form, Held, Refused
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from stage1_schema.ops.spool.contract import Table
+
 Node = dict[str, Any]
 
 _STATEMENTS = {
@@ -69,6 +71,32 @@ def parses(text: str) -> bool:
     return True
 
 
+def aim(text: str) -> tuple[str | None, str | None]:
+    """Return which table a statement that cannot run writes to, and the key of its row.
+
+    Each is None where it cannot be told. The key is as in the quarantine: in lower case, its
+    columns with a `/` between them; of several rows there is none.
+    """
+    try:
+        ((kind, node),) = (_single(each["stmt"]) for each in _tree(mend.sql_text(text)[0]))
+        if kind == "SelectStmt":
+            arguments = _single(_single(node["targetList"][0])[1]["val"])[1]
+            if _name(arguments["funcname"][-1]) != UPSERT_DATASET:
+                return None, None
+            return UPSERT_DATASET, _constant(arguments["args"][0]).text.lower()
+        table = TABLES[node["relation"]["relname"]]
+    except (Held, Refused, LookupError, ValueError):
+        return None, None
+    try:
+        columns = [_target(each, "")[0] for each in node["cols"]]
+        (row,) = _single(node["selectStmt"])[1]["valuesLists"]
+        items = _single(row)[1]["items"]
+        key = [_constant(items[columns.index(column)]).text for column in table.key]
+    except (Held, Refused, LookupError, ValueError):
+        return table.name, None
+    return table.name, "/".join(key).lower()
+
+
 def _tree(text: str) -> list[Node]:
     from pglast.parser import ParseError, parse_sql_json  # noqa: PLC0415 - 0.1 s, seldom needed
 
@@ -96,7 +124,7 @@ def _insert(node: Node, mended: int) -> Statement:
         raise Refused(f"its columns are not those of {table.name}: {', '.join(unknown) or 'none'}")
     if not set(table.key) <= set(columns):
         raise Refused(f"{', '.join(table.key)} must be given")
-    updates, plain = _conflict(node.get("onConflictClause"), table.key, columns)
+    updates, plain = _conflict(node.get("onConflictClause"), table, columns)
     shape = Shape(table.name, columns, updates, plain=plain)
     return Statement(shape, tuple(_rows(node, len(columns))), mended)
 
@@ -114,7 +142,7 @@ def _rows(node: Node, width: int) -> Iterable[tuple[Constant, ...]]:
 
 
 def _conflict(
-    node: Node | None, key: tuple[str, ...], columns: tuple[str, ...]
+    node: Node | None, table: Table, columns: tuple[str, ...]
 ) -> tuple[tuple[str, ...], bool]:
     """Return the columns that ON CONFLICT updates, and whether the clause is missing."""
     if node is None:
@@ -126,15 +154,17 @@ def _conflict(
         elements = [_single(each)[1] for each in infer.get("indexElems", ())]
         for element in elements:
             _only(element, "name", "ordering", "nulls_ordering", "location", what="ON CONFLICT")
-        if sorted(element.get("name", "") for element in elements) != sorted(key):
-            raise Refused(f"ON CONFLICT names something else than ({', '.join(key)})")
+        if sorted(element.get("name", "") for element in elements) != sorted(table.key):
+            raise Refused(f"ON CONFLICT names something else than ({', '.join(table.key)})")
     if node["action"] == "ONCONFLICT_NOTHING":
         return (), False
     updates = [_excluded(each) for each in node.get("targetList", ())]
     if infer is None or not updates or len(set(updates)) != len(updates):
         raise Refused("ON CONFLICT DO UPDATE is not that of the contract")
-    if not set(updates) <= set(columns) - set(key):
+    if not set(updates) <= set(columns) - set(table.key):
         raise Refused("ON CONFLICT updates a key, or a column that is not inserted")
+    if fixed := [column for column in updates if column in table.fixed]:
+        raise Refused(f"ON CONFLICT never updates {', '.join(fixed)} of {table.name}")
     return tuple(updates), False
 
 

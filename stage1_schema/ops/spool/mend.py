@@ -57,15 +57,16 @@ def json_text(text: str) -> tuple[str, int]:
 def sql_text(text: str) -> tuple[str, int]:
     """Return a statement with every bare nan or infinity as NULL, and how many there were.
 
-    One that stands for a time is left, for the parser to refuse.
+    One that stands for a time becomes a plain `nan`, which is held.
     """
     values = re.search(r"\bvalues\b|\bselect\b", text, re.IGNORECASE)
     if values is None:
         return text, 0
     pieces, at, count = [text[: values.end()]], values.end(), 0
     for match in _SQL.finditer(text, at):
-        if match[1] is not None and not _AS_TIME.search(text, 0, match.start()):
-            pieces += (text[at : match.start()], "NULL")
+        if match[1] is not None:
+            is_time = _AS_TIME.search(text, 0, match.start()) is not None
+            pieces += (text[at : match.start()], "nan" if is_time else "NULL")
             at = match.end()
-            count += 1
+            count += not is_time
     return "".join((*pieces, text[at:])), count

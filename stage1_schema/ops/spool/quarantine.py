@@ -23,7 +23,7 @@ RETRIED = -(1 << 60)
 """A statement from quarantine is staged at this position plus its id: before all of the file."""
 LONGEST_TEXT = 1 << 20
 """Bytes of text that are kept; of a longer piece (garbage) the start is."""
-NOT_RETRIED = ("tail", "unreadable")
+NOT_RETRIED = ("tail", "unreadable", "broken", "refused")
 _PAGE = 500
 
 _HOLD = """
@@ -33,13 +33,28 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (source, digest) DO UPDATE SET
        position = EXCLUDED.position, line = EXCLUDED.line, kind = EXCLUDED.kind,
        reason = EXCLUDED.reason, target = EXCLUDED.target, row_key = EXCLUDED.row_key,
-       attempts = q.attempts + 1, last_tried_at = now(),
        state = CASE q.state WHEN 'discarded' THEN q.state ELSE 'open' END
+ WHERE q.state IN ('applied', 'superseded')
+    OR (q.position, q.line, q.kind, q.reason, q.target, q.row_key) IS DISTINCT FROM
+       (EXCLUDED.position, EXCLUDED.line, EXCLUDED.kind, EXCLUDED.reason, EXCLUDED.target,
+        EXCLUDED.row_key)
 """
 _AGAIN = """
-UPDATE spool_quarantine SET attempts = attempts + 1, last_tried_at = now(),
-       kind = %s, reason = %s, target = coalesce(%s, target), row_key = coalesce(%s, row_key)
- WHERE quarantine_id = %s
+UPDATE spool_quarantine q
+   SET kind = n.kind, reason = n.reason, target = n.target, row_key = n.row_key
+  FROM (SELECT quarantine_id, %s AS kind, %s AS reason, coalesce(%s, target) AS target,
+               coalesce(%s, row_key) AS row_key
+          FROM spool_quarantine WHERE quarantine_id = %s) n
+ WHERE q.quarantine_id = n.quarantine_id AND (q.kind, q.reason, q.target, q.row_key)
+       IS DISTINCT FROM (n.kind, n.reason, n.target, n.row_key)
+"""
+_LISTING = """
+SELECT q.quarantine_id, q.source, q.line, q.kind, q.reason, q.statement,
+       1 + count(r.replay_id), q.first_seen_at, coalesce(max(r.started_at), q.first_seen_at)
+  FROM spool_quarantine q
+  LEFT JOIN spool_replays r ON q.kind <> ALL(%s) AND r.started_at > q.first_seen_at
+                           AND r.finished_at IS NOT NULL
+ WHERE q.state = 'open' GROUP BY q.quarantine_id ORDER BY q.quarantine_id
 """
 
 
@@ -68,6 +83,7 @@ class Quarantine:
         self.report = report
         self._tried: set[int] = set()
         self._failed: set[int] = set()
+        self._tails: list[str] = []
 
     def retries(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield position, line and text of every open statement, oldest first."""
@@ -82,14 +98,6 @@ class Quarantine:
                 self._tried.add(number)
                 yield RETRIED + number, line, statement.encode()
             last = rows[-1][0]
-
-    def forget_tails(self) -> None:
-        """Close the tails of this file: they are read again from where they start."""
-        self._connection.execute(
-            "UPDATE spool_quarantine SET state = 'superseded'"
-            " WHERE state = 'open' AND kind = 'tail' AND source = %s",
-            (self.report.source,),
-        )
 
     def hold(
         self,
@@ -116,8 +124,11 @@ class Quarantine:
         text = self._file.read(length)
         kept = text[:LONGEST_TEXT]
         kind, reason = fault
-        if kept != text:
+        if kept != text and kind != "tail":
             kind, reason = "unreadable", f"{reason}; {len(text)} bytes, the first {len(kept)} kept"
+        digest = hashlib.sha256(text).hexdigest()
+        if kind == "tail":
+            self._tails.append(digest)
         self._connection.execute(
             _HOLD,
             (
@@ -127,17 +138,22 @@ class Quarantine:
                 kind,
                 reason,
                 kept.decode(errors="backslashreplace").replace("\0", "\\x00"),
-                hashlib.sha256(text).hexdigest(),
+                digest,
                 target,
                 row_key,
             ),
         )
 
     def close(self) -> None:
-        """Close what was applied this time, and count what is left."""
+        """Close what was applied and the tails that have changed; count what is left."""
+        self._connection.execute(
+            "UPDATE spool_quarantine SET state = 'superseded'"
+            " WHERE state = 'open' AND kind = 'tail' AND source = %s AND digest <> ALL(%s)",
+            (self.report.source, self._tails),
+        )
         if applied := self._tried - self._failed:
             self._connection.execute(
-                "UPDATE spool_quarantine SET state = 'applied', last_tried_at = now()"
+                "UPDATE spool_quarantine SET state = 'applied'"
                 " WHERE quarantine_id = ANY(%s) AND state = 'open'",
                 (list(applied),),
             )
@@ -154,11 +170,7 @@ def count_open(connection: psycopg.Connection[Any]) -> int:
 
 def listing(connection: psycopg.Connection[Any]) -> list[Kept]:
     """Return every open statement, oldest first."""
-    rows = connection.execute(
-        "SELECT quarantine_id, source, line, kind, reason, statement, attempts,"
-        " first_seen_at, last_tried_at FROM spool_quarantine"
-        " WHERE state = 'open' ORDER BY quarantine_id"
-    ).fetchall()
+    rows = connection.execute(_LISTING, (list(NOT_RETRIED),)).fetchall()
     return [Kept(*row) for row in rows]
 
 

@@ -1,8 +1,9 @@
 """Bytes of a spool, cut into statements in constant memory.
 
 A statement ends at a `;` outside quotes and comments. One without it at the end of the file is a
-tail that has not arrived. Where the text is broken, reading goes on at the next place that looks
-like a statement of the contract, so that one stray quote does not swallow what follows.
+tail that has not arrived. Where a quote is left open, reading goes on at the next statement of the
+contract that is whole, so that one stray quote does not swallow what follows. In a comment or a
+body in dollars that is left open nothing is a statement: all of it is a tail.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from stage1_schema.ops.spool.shapes import BLANK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from hashlib import _Hash
 
     from stage1_schema.ops.spool.shapes import Fast, Shapes
 
@@ -25,6 +27,8 @@ MARGIN = 1 << 18
 """Bytes that a statement may run past what looks like the start of the next one."""
 LONGEST = 16 << 20
 """Bytes of the longest statement; what is longer is broken."""
+OVERLAP = 1 << 10
+"""Bytes at the end of what was read that may hold half the start of a statement."""
 
 _BLANK = re.compile(BLANK)
 _SPECIAL = re.compile(rb"[;'\"$]|--|/\*")
@@ -33,6 +37,7 @@ _ESCAPED = re.compile(rb"'(?:[^'\\]|\\.|'')*+'", re.DOTALL)
 _IDENTIFIER = re.compile(rb'"[^"]*+"')
 _DOLLAR = re.compile(rb"\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$")
 _NESTED = re.compile(rb"/\*|\*/")
+_LINE_END = re.compile(rb"\r\n?|\n")
 _WORD = re.compile(rb"[\w$\x80-\xff]")
 _START = re.compile(
     rb"INSERT\s+INTO\s+(?:%s)\b|SELECT\s+%s\s*\("
@@ -63,7 +68,8 @@ class Raw:
 class Reader:
     """Reads one file from `start` up to `end`, which may be before its present end.
 
-    `consumed` and `consumed_lines` say how far whole statements reach.
+    `consumed` and `consumed_lines` say how far whole statements reach; `digest` is fed with what
+    is consumed, once `finish` was called: the bytes that were read, whatever the file holds now.
     """
 
     def __init__(
@@ -75,7 +81,11 @@ class Reader:
         line: int,
         shapes: Shapes,
         parses: Callable[[bytes], bool],
+        digest: _Hash,
     ) -> None:
+        self._digest = digest
+        self._start = -1
+        self._searched = start
         self._file = file
         self._end = end
         self._buffer = b""
@@ -110,6 +120,12 @@ class Reader:
             if raw.state is State.TAIL:
                 return
 
+    def finish(self) -> None:
+        """Feed the digest with the rest of what was consumed; nothing is read after it."""
+        self._digest.update(self._buffer[: self._at])
+        self._base += self._at
+        self._buffer, self._at = b"", 0
+
     def _advance(self, to: int) -> None:
         self._line += self._buffer.count(b"\n", self._at, to)
         self._at = to
@@ -127,6 +143,7 @@ class Reader:
         if not data:  # also when the file shrank
             self._end = self._base + len(self._buffer)
             return False
+        self._digest.update(self._buffer[: self._at])
         self._buffer = self._buffer[self._at :] + data
         self._base += self._at
         self._at = 0
@@ -146,8 +163,7 @@ class Reader:
                     continue
                 if end is None:
                     self._advance(at)
-                    # A comment that never ends must not hide statements.
-                    return not self._buffer.startswith(b"--", at) or not self._drained
+                    return self._buffer.startswith(b"/*", at)  # a tail
                 at = end
                 self._advance(at)
                 continue
@@ -161,28 +177,56 @@ class Reader:
         if self._buffer.startswith(b"\\", self._at):
             return self._meta()
         while True:
-            end, boundary = self._ends()
+            boundary = self._boundary()
+            limit = len(self._buffer)
+            if boundary is not None:
+                limit = min(limit, boundary + MARGIN)
+            end, shields = _statement_end(self._buffer, self._at, limit, final=self._drained)
             hurried = boundary is not None and len(self._buffer) - boundary > MARGIN
-            if end is not None or hurried or not self._grow():
+            if end is not None or (hurried and not _open(shields)) or not self._grow():
                 break
-        spans = boundary is not None and (end is None or boundary < end)
-        if end is not None and (not spans or self._parses(self._buffer[self._at : end])):
-            return self._raw(end, State.WHOLE)
-        if boundary is not None:
-            return self._raw(boundary, State.BROKEN)
-        return self._raw(len(self._buffer), State.TAIL if self._drained else State.BROKEN)
+        if end is not None:
+            spans = boundary is not None and boundary < end
+            if not spans or self._parses(self._buffer[self._at : end]):
+                return self._raw(end, State.WHOLE)
+        starts = [
+            found.start()
+            for found in _START.finditer(self._buffer, self._at + 1, end or len(self._buffer))
+            if not any(begin < found.start() < past for begin, past in shields)
+        ]
+        if starts and (end is not None or self._is_whole_at(starts)):
+            return self._raw(starts[0], State.BROKEN)
+        if end is not None:
+            return self._raw(end, State.WHOLE)  # its parser says what is wrong
+        tail = self._drained or _open(shields)
+        return self._raw(len(self._buffer), State.TAIL if tail else State.BROKEN)
+
+    def _is_whole_at(self, starts: list[int]) -> bool:
+        """Tell whether a statement of the contract that has arrived whole begins at one of these.
+
+        Else what was broken off may be the last piece that has arrived of a string with such text.
+        """
+        for start in starts:
+            if len(self._buffer) - start > MARGIN:
+                return True
+            end, _ = _statement_end(self._buffer, start, len(self._buffer), final=True)
+            if end is not None and self._parses(self._buffer[start:end]):
+                return True
+        return False
 
     def _grow(self) -> bool:
         return len(self._buffer) - self._at < LONGEST and self._more()
 
-    def _ends(self) -> tuple[int | None, int | None]:
-        """Return where the statement ends and where the next seems to start, as far as is known."""
-        found = _START.search(self._buffer, self._at + 1)
-        boundary = found.start() if found else None
-        limit = len(self._buffer)
-        if boundary is not None:
-            limit = min(limit, boundary + MARGIN)
-        return _statement_end(self._buffer, self._at, limit, final=self._drained), boundary
+    def _boundary(self) -> int | None:
+        """Return where the next statement seems to start; no byte is searched twice."""
+        at = self._base + self._at
+        if self._start <= at:
+            begin = max(at + 1, self._searched)
+            if found := _START.search(self._buffer, begin - self._base):
+                self._start = self._searched = self._base + found.start()
+            else:
+                self._searched = max(begin, self._base + len(self._buffer) - OVERLAP)
+        return self._start - self._base if self._start > at else None
 
     def _meta(self) -> Raw:
         end = self._buffer.find(b"\n", self._at)
@@ -196,18 +240,34 @@ class Reader:
         return Raw(position, self._line, self._buffer[self._at : end], state)
 
 
-def _statement_end(data: bytes, start: int, limit: int, *, final: bool) -> int | None:
-    """Return the position after the `;` that ends the statement, None where it is not in sight."""
-    at = start
+_NEVER = 1 << 62
+_Shields = list[tuple[int, int]]
+
+
+def _statement_end(
+    data: bytes, start: int, limit: int, *, final: bool
+) -> tuple[int | None, _Shields]:
+    """Return the position after the `;` that ends the statement, None where it is not in sight.
+
+    Also returns where comments and bodies in dollars begin and end, in which nothing is a
+    statement; one that is left open never ends.
+    """
+    at, shields = start, _Shields()
     while found := _SPECIAL.search(data, at, limit):
         token = found[0]
         if token == b";":
-            return found.end()
+            return found.end(), shields
         end = _token_end(data, found.start(), token)
+        if token in (b"/*", b"$"):
+            shields.append((found.start(), _NEVER if end is None else end))
         if end is None or (end >= len(data) and not final):
-            return None
+            return None, shields
         at = end
-    return None
+    return None, shields
+
+
+def _open(shields: _Shields) -> bool:
+    return bool(shields) and shields[-1][1] == _NEVER
 
 
 def _token_end(data: bytes, at: int, token: bytes) -> int | None:
@@ -234,8 +294,8 @@ def _escapes(data: bytes, at: int) -> bool:
 def _comment(data: bytes, at: int) -> int | None:
     """Return the position after the comment at `at`; None where its end is not in sight."""
     if data.startswith(b"--", at):
-        end = data.find(b"\n", at)
-        return None if end < 0 else end + 1
+        line = _LINE_END.search(data, at)
+        return None if line is None else line.end()
     depth = 0
     for found in _NESTED.finditer(data, at):
         depth += 1 if found[0] == b"/*" else -1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,9 +61,13 @@ def replay(
     """
     options = options or Options()
     told = progress or (lambda _, __: None)
-    with _opened(path) as file, _opened(path) as texts, session(settings) as connection:
-        wait_for(connection, UPGRADE_LOCK, "an upgrade", options.wait_s, shared=True)
-        wait_for(connection, REPLAY_LOCK, "another replay", options.wait_s)
+
+    def turn(connection: SpoolConnection) -> None:
+        for key, other in ((UPGRADE_LOCK, "an upgrade"), (REPLAY_LOCK, "another replay")):
+            told(0.0, f"waiting for {other}")
+            wait_for(connection, key, other, options.wait_s, shared=key == UPGRADE_LOCK)
+
+    with _opened(path) as file, _opened(path) as texts, session(settings, turn) as connection:
         report = Report(str(path.resolve()), dry_run=options.dry_run)
         held = Quarantine(connection, texts, report)
         run = _Run(connection, file, held, options, told)
@@ -141,7 +144,6 @@ class _Run:
         feed = Feed(staging, datasets, quarantine, report, datetime.now(UTC).isoformat())
         for position, line, text in quarantine.retries():
             feed.take(Raw(position, line, text))
-        quarantine.forget_tails()
         self._file.seek(start.position)
         reader = Reader(
             self._file,
@@ -150,14 +152,11 @@ class _Run:
             line=start.line,
             shapes=feed.shapes,
             parses=parses,
+            digest=start.digest,
         )
         self._read(reader, feed, start.position, size)
-        with ThreadPoolExecutor(1) as beside:  # what the server does now
-            hashed = beside.submit(
-                history.feed, self._file, start.position, reader.consumed, start.digest
-            )
-            self._apply(staging, datasets)
-        hashed.result()
+        reader.finish()
+        self._apply(staging, datasets)
         return reader.consumed, reader.consumed_lines
 
     def _apply(self, staging: Staging, datasets: Datasets) -> None:
@@ -167,6 +166,8 @@ class _Run:
         connection, quarantine, report = self._connection, self._quarantine, self._report
         staging.settle()
         datasets.apply()
+        if self._options.prune:
+            after.leave_out_surplus(connection)
         applier = Applier(
             connection, staging, quarantine, report, placeholders=self._options.placeholders
         )
@@ -187,8 +188,8 @@ class _Run:
 
     def _held(self, place: Place, found: Fault, shape: Shape, copied: bytes) -> None:
         """Hold back a statement with a value that no column takes."""
-        fields = copied.rstrip(b"\n").split(b"\t")[4:]
         assert shape.table is not None  # noqa: S101 - datasets are not staged
-        key = [fields[shape.columns.index(column)] for column in shape.table.key]
-        row_key = b"/".join(key).decode(errors="replace").lower()
-        self._quarantine.hold(place, found, shape.target, row_key)
+        at = [shape.columns.index(column) for column in shape.table.key]
+        rows = [line.split(b"\t")[4:] for line in copied.splitlines()]
+        row_key = b",".join(b"/".join(row[n] for n in at) for row in rows)
+        self._quarantine.hold(place, found, shape.target, row_key.decode(errors="replace").lower())

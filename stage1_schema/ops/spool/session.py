@@ -74,18 +74,25 @@ def _is_worker() -> bool:
 
 
 @contextmanager
-def session(settings: Settings) -> Iterator[SpoolConnection]:
-    """Connect for work on the spool's tables; raises Stage1Error where they are missing."""
+def session(
+    settings: Settings, before: Callable[[SpoolConnection], None] = lambda _: None
+) -> Iterator[SpoolConnection]:
+    """Connect for work on the spool's tables; raises Stage1Error where they are missing.
+
+    `before` may wait for the upgrade that makes them.
+    """
     with (
         plain_errors(settings.postgres),
         connect(settings.postgres, autocommit=True, of=SpoolConnection) as connection,
     ):
-        row = connection.execute(
-            "SELECT to_regclass('spool_quarantine'), set_config('lock_timeout', %s, false),"
+        connection.execute(
+            "SELECT set_config('lock_timeout', %s, false),"
             " set_config('statement_timeout', %s, false), set_config('jit', 'off', false),"
             " set_config('synchronous_commit', 'off', false)",
             (f"{LOCK_TIMEOUT_S}s", f"{STATEMENT_TIMEOUT_S}s"),
-        ).fetchone()
+        )
+        before(connection)
+        row = connection.execute("SELECT to_regclass('spool_quarantine')").fetchone()
         if row is None or row[0] is None:
             raise Stage1Error(
                 f"The schema at {settings.postgres.where} is not at head.",

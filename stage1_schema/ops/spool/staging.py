@@ -1,8 +1,9 @@
 """Statements of a spool in temporary tables, whatever their order in the file.
 
 One table for each table of the contract, with the statement's place in the file and its shape in
-front of the columns. `state` is `o` for a row as it was sent, `d` for one of several of the same
-key, `m` for what those come to together, and `q` for one that was put into quarantine.
+front of the columns. `turn` counts the rows of one key, in the order of the file. `state` is `o`
+for a row as it was sent, `d` for one of several that were merged, `m` for what those come to,
+`q` for one that was put into quarantine, and `p` for a trade that is pruned.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from stage1_schema.ops.spool.contract import STAGED_TABLES, Place, Shape, Table
+from stage1_schema.ops.spool.contract import (
+    BUCKETS,
+    SIMULATIONS,
+    STAGED_TABLES,
+    TRADES,
+    Place,
+    Shape,
+    Table,
+)
 from stage1_schema.ops.spool.faults import Fault, fault
 
 if TYPE_CHECKING:
@@ -22,6 +31,11 @@ if TYPE_CHECKING:
     from stage1_schema.ops.spool.session import SpoolConnection
 
 FLUSH_BYTES = 2 << 20
+MERGED = (SIMULATIONS, BUCKETS, TRADES)
+"""Tables of which each column holds what was last written to it, whatever stood before.
+
+What triggers make of a run or a fold depends on the row that stands: those take turns.
+"""
 
 Lines = list[tuple[Place, bytes]]  # and the line for COPY
 Failures = list[tuple[Shape, Lines, Fault]]
@@ -44,12 +58,15 @@ class Staging:
         self._size = 0
         self._sent: Future[Failures] | None = None
         self._filled: set[Table] = set()
+        self._last: int | None = None
+        self.several = False  # whether any statement has more than one row
         connection.execute("SET temp_buffers TO '64MB'")
         for table in STAGED_TABLES:
             columns = ", ".join(f"{name} {kind.value}" for name, kind in table.columns.items())
             connection.execute(
                 f"CREATE TEMPORARY TABLE {table.staging} (position bigint, line bigint,"
-                f" length integer, shape integer, state \"char\" DEFAULT 'o', {columns})"
+                f" length integer, shape integer, turn integer DEFAULT 1,"
+                f" state \"char\" DEFAULT 'o', {columns})"
             )
 
     def number(self, shape: Shape) -> int:
@@ -66,10 +83,13 @@ class Staging:
             self.number(shape),
             b"\t".join(fields),
         )
+        if place.position == self._last:
+            self.several = True
+        elif self._size >= FLUSH_BYTES:  # the rows of a statement stay together
+            self.flush()
+        self._last = place.position
         self._buffers[shape].append((place, copied))
         self._size += len(copied)
-        if self._size >= FLUSH_BYTES:
-            self.flush()
 
     def flush(self) -> None:
         """Send what is buffered, in the background: reading goes on meanwhile."""
@@ -99,7 +119,7 @@ class Staging:
         for each in lines:
             statements[each[0]].append(each)
         if len(statements) == 1:
-            self._held(lines[0][0], failed, shape, lines[0][1])
+            self._held(lines[0][0], failed, shape, b"".join(copied for _, copied in lines))
             return
         groups = list(statements.values())
         half = len(groups) // 2
@@ -121,29 +141,46 @@ class Staging:
         return None
 
     def settle(self) -> None:
-        """Send the rest, and bring several statements for one row together into one."""
+        """Send the rest, and put the rows of each key into their order."""
         self.flush()
         self._answer()
         for table in STAGED_TABLES:
             if table in self._filled:
-                self._connection.execute(f"CREATE INDEX ON {table.staging} ({table.unit})")
-                self._merge(table)
+                if table is BUCKETS:  # as its trigger does: the side is part of the key
+                    self._connection.execute(
+                        f"UPDATE {table.staging} SET side = lower(btrim(side))"
+                        " WHERE side <> lower(btrim(side))"
+                    )
+                if self._take_turns(table) and table in MERGED:
+                    self._merge(table)
+                for column in (table.unit, "position"):
+                    self._connection.execute(f"CREATE INDEX ON {table.staging} ({column})")
                 # Statistics of documents are slow to make, and no query here uses them.
-                used = ", ".join({"position", "shape", "state", table.unit, *table.key})
+                used = ", ".join({"position", "shape", "turn", "state", table.unit, *table.key})
                 self._connection.execute(f"ANALYZE {table.staging} ({used})")
 
-    def _merge(self, table: Table) -> None:
-        """Merge the rows of each key as one after the other would have left them."""
+    def _take_turns(self, table: Table) -> int:
+        """Give every row of a key its number; return how many are not the first of theirs."""
         key = ", ".join(table.key)
-        found = self._connection.execute(
-            f"UPDATE {table.staging} s SET state = 'd'"
-            f" FROM (SELECT {key} FROM {table.staging} GROUP BY {key} HAVING count(*) > 1) k"
-            f" WHERE {_same(table, 's', 'k')}"
+        return self._connection.execute(
+            f"UPDATE {table.staging} s SET turn = k.turn"
+            f" FROM (SELECT ctid AS place,"
+            f"              row_number() OVER (PARTITION BY {key} ORDER BY position, ctid) AS turn"
+            f"         FROM {table.staging} WHERE ({key}) IN"
+            f"              (SELECT {key} FROM {table.staging} GROUP BY {key}"
+            f" HAVING count(*) > 1)) k"
+            f" WHERE s.ctid = k.place AND k.turn > 1"
         ).rowcount
-        if not found:
-            return
+
+    def _merge(self, table: Table) -> None:
+        """Bring the rows of each key together into one."""
+        key = ", ".join(table.key)
+        self._connection.execute(
+            f"UPDATE {table.staging} SET state = 'd'"
+            f" WHERE ({key}) IN (SELECT {key} FROM {table.staging} WHERE turn = 2)"
+        )
         signatures = self._connection.execute(
-            f"SELECT DISTINCT (array_agg(shape ORDER BY position))[1],"
+            f"SELECT DISTINCT (array_agg(shape ORDER BY turn))[1],"
             f" array_agg(DISTINCT shape ORDER BY shape)"
             f" FROM {table.staging} WHERE state = 'd' GROUP BY {key}"
         ).fetchall()
@@ -168,7 +205,7 @@ class Staging:
             f" (position, line, length, shape, state, {', '.join(inserted)})"
             f" SELECT max(position), max(line), 0, {self.number(merged)}, 'm', {', '.join(values)}"
             f" FROM {table.staging} WHERE state = 'd' GROUP BY {key}"
-            f" HAVING (array_agg(shape ORDER BY position))[1] = %s::integer"
+            f" HAVING (array_agg(shape ORDER BY turn))[1] = %s::integer"
             f" AND array_agg(DISTINCT shape ORDER BY shape) = %s::integer[]",
             (first, numbers),
         )
@@ -181,18 +218,16 @@ def _merged(
     if column in table.key:
         return column
     writers = [number for number in numbers if column in shapes[number].updates]
+    # A client's own text stays when NULL is sent for it later.
+    known = f" AND {column} IS NOT NULL" if column == "serialized_config" else ""
     last = (
-        f"array_agg({column} ORDER BY position DESC) FILTER (WHERE shape IN"
-        f" ({', '.join(map(str, writers))}))"
+        f"array_agg({column} ORDER BY turn DESC) FILTER (WHERE shape IN"
+        f" ({', '.join(map(str, writers))}){known})"
     )
-    sent = f"(array_agg({column} ORDER BY position))[1]"
+    sent = f"(array_agg({column} ORDER BY turn))[1]"
     if not writers:
         return sent
-    if column not in start.columns or column in start.updates:
+    if not known and (column not in start.columns or column in start.updates):
         return f"({last})[1]"
     # The first statement inserts what only others update.
     return f"CASE WHEN {last} IS NULL THEN {sent} ELSE ({last})[1] END"
-
-
-def _same(table: Table, left: str, right: str) -> str:
-    return " AND ".join(f"{left}.{column} = {right}.{column}" for column in table.key)

@@ -13,12 +13,19 @@ LIVE = "s.state IN ('o', 'm')"
 """Staged rows that stand for everything that was sent."""
 SENT = "s.state IN ('o', 'd')"
 """Staged rows as they were sent, one by one."""
+_KEPT = {
+    "prediction_measurement": "coalesce(nullif({0}.prediction_measurement, ''), {1}.{2})",
+    "serialized_config": "coalesce({0}.serialized_config, {1}.{2})",
+}
+"""What a column will hold that no NULL erases."""
 
 
 def upsert(shape: Shape, table: Table, where: str) -> str:
     """Return an INSERT of the rows of `shape` among the staged rows `s` that fulfil `where`.
 
-    Rows that stand already as they were sent are left out before PostgreSQL locks them.
+    Rows that stand already as they were sent are left out before PostgreSQL locks them. Of a plain
+    INSERT the rows are returned, each with whether it was inserted: where one was updated instead,
+    the statement is to be undone.
     """
     first = table.key[0]
     values = ", ".join(
@@ -41,17 +48,22 @@ def upsert(shape: Shape, table: Table, where: str) -> str:
 
 
 def _conflict(shape: Shape, table: Table) -> str:
-    if shape.plain:
-        return ""
+    updates = shape.updates
+    if shape.plain:  # what the triggers make of it may be what stands
+        updates = tuple(column for column in shape.columns if column not in table.key)
     head = f" ON CONFLICT ({', '.join(table.key)}) DO "
-    if not shape.updates:
-        return head + "NOTHING"
-    sets = ", ".join(f"{column} = EXCLUDED.{column}" for column in shape.updates)
+    returning = " RETURNING t.xmax = 0" if shape.plain else ""
+    if not updates:
+        return f"{head}NOTHING{returning}"
+    sets = ", ".join(f"{column} = EXCLUDED.{column}" for column in updates)
     # EXCLUDED holds what the triggers made of the row: once more, only what differs.
-    return f"{head}UPDATE SET {sets} WHERE {_differs('t', 'EXCLUDED', shape.updates)}"
+    return f"{head}UPDATE SET {sets} WHERE {_differs('t', 'EXCLUDED', updates)}{returning}"
 
 
-def _differs(left: str, right: str, columns: tuple[str, ...]) -> str:
-    lefts = ", ".join(f"{left}.{column}" for column in columns)
-    rights = ", ".join(f"{right}.{column}" for column in columns)
-    return f"ROW({lefts}) IS DISTINCT FROM ROW({rights})"
+def _differs(standing: str, sent: str, columns: tuple[str, ...]) -> str:
+    lefts = [f"{standing}.{column}" for column in columns]
+    rights = [_KEPT.get(column, "{0}.{2}").format(sent, standing, column) for column in columns]
+    if "serialized_config" in columns:  # a text that is sent becomes the client's own
+        lefts.append(f"{sent}.serialized_config IS NOT NULL")
+        rights.append(f"{lefts[-1]} AND NOT {standing}.serialized_config_generated")
+    return f"ROW({', '.join(lefts)}) IS DISTINCT FROM ROW({', '.join(rights)})"
