@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from questdb_ddl import live_tables
 from stage1_schema.ops import migrate
 
 
@@ -38,6 +39,59 @@ def test_a_dataset_from_create_to_drop(stage1, both, tmp_path):
     ran = stage1("dataset", "drop", "btc", "--confirm", "btc", *directory)
     assert ran.code == 0, ran.err
     assert json.loads(stage1("dataset", "list", "--json").out) == []
+
+
+def exported(questdb, name):
+    """Make a table as an exporter's first line does, export twice, and once in a wrong unit."""
+    questdb.execute(
+        f"CREATE TABLE {name} (open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE,"
+        " timestamp TIMESTAMP) TIMESTAMP(timestamp) PARTITION BY DAY WAL"
+    )
+    for _ in range(2):
+        questdb.execute(
+            f"INSERT INTO {name} SELECT 1.0, 2.0, 0.5, 1.5, x, dateadd('h', x::int, '2025-03-01')"
+            " FROM long_sequence(100)"
+        )
+    # Microseconds of 2025 that were sent as nanoseconds: a bar in January 1970.
+    questdb.execute(f"INSERT INTO {name} VALUES (1, 2, 0.5, 1.5, 1000, 1740800000000)")
+    questdb.wait_for(name)
+
+
+def test_a_table_of_an_exporter_is_repaired(stage1, both, questdb):
+    exported(questdb, "ohlcv_btc")
+    assert stage1("dataset", "create", "btc").code == 1  # registered; its table differs
+    assert "1 rows sent in microseconds" in stage1("questdb", "doctor").out
+    ran = stage1("questdb", "rebuild", "ohlcv_btc", "--fix-timestamps", "--writers-stopped")
+    assert ran.code == 0, ran.err
+    kept = ran.out.split()[-1]
+    rows = questdb.query("SELECT count() n, min(timestamp) first, sum(volume) sum FROM ohlcv_btc")
+    assert rows == [{"n": 101, "first": "2025-03-01T01:00:00.000000Z", "sum": 5050.0 + 1000.0}]
+    ran = stage1("questdb", "rebuild", "ohlcv_btc", "--drop-old", kept)
+    assert (ran.code, "201 rows" in ran.out) == (0, True), ran
+    assert stage1("dataset", "create", "btc").code == 0
+    assert stage1("check").code == 0
+
+
+def test_wipes_show_their_rows_and_want_a_name(stage1, both, questdb):
+    questdb.execute("CREATE TABLE other AS (SELECT x FROM long_sequence(7))")
+    for words, left in (("--registered", {"other"}), ("--everything", set())):
+        ran = stage1("questdb", "drop", words)
+        assert ran.code == 1
+        (line,) = ran.error_lines
+        assert ("7 rows" in line) == (words == "--everything"), line
+        wanted = line.rpartition("--confirm ")[2].rstrip(".")
+        assert stage1("questdb", "drop", words, "--confirm", "wrong").code == 1
+        ran = stage1("questdb", "drop", words, "--confirm", wanted)
+        assert ran.code == 0, ran.err
+        assert set(live_tables(questdb)) == left
+
+
+def test_server_check_prints_what_server_conf_lacks(stage1):
+    ran = stage1("questdb", "server-check", "--open-files", "1")
+    assert ran.code == 1
+    assert "line.auto.create.new.tables=false" in ran.out
+    data = json.loads(stage1("questdb", "server-check", "--json", "--open-files", "1000000").out)
+    assert data["passed"]
 
 
 @pytest.mark.parametrize(
