@@ -4,8 +4,8 @@ Each line on stdin is a JSON object: `environment`, `arguments` (of -x), and the
 `number`, `action` (kill or pause). A fork does it, which saves a start of Python for each. It
 counts what is sent: to PostgreSQL every statement of every SQLAlchemy connection and every commit,
 to QuestDB every change. Before that number of that store it kills itself, or tells so and waits
-for a line on stdin. The answer is a line too: `code`, `told` and, of a run to its end, `counts`
-and the `order` of the stores.
+for a line on stdin. The answer is a line too: `code`, `told` and, of a run to its end, `counts`,
+the `order` of the stores, and `stamps`, the numbers of the statements that stamp a revision.
 What is sent after a statement is the next one, so "before each" is every boundary. Nothing here
 names a revision.
 """
@@ -33,6 +33,13 @@ class Boundaries:
         self.action = action
         self.counts = {"postgres": 0, "questdb": 0}
         self.order = []
+        self.stamps = []
+
+    def sent(self, *arguments):
+        """Count a statement of PostgreSQL, and note where a revision is stamped."""
+        self.reached("postgres")
+        if "alembic_version SET" in arguments[2] or "INTO alembic_version" in arguments[2]:
+            self.stamps.append(self.counts["postgres"])
 
     def reached(self, store):
         self.counts[store] += 1
@@ -52,8 +59,8 @@ def answer(**told):
 
 def upgrade(boundaries, environment, arguments):
     os.environ.update(environment)
-    for name in ("before_cursor_execute", "commit"):
-        event.listen(Engine, name, lambda *_: boundaries.reached("postgres"))
+    event.listen(Engine, "before_cursor_execute", boundaries.sent)
+    event.listen(Engine, "commit", lambda *_: boundaries.reached("postgres"))
     execute = Client.execute
 
     def counted(self, sql):
@@ -76,7 +83,8 @@ def run(request, told):
     except Exception as error:  # noqa: BLE001 - whatever it is, the test tells it
         print(f"{type(error).__name__}: {error}", flush=True)
         os._exit(1)
-    print(json.dumps([boundaries.counts, boundaries.order]), flush=True)
+    done = {key: getattr(boundaries, key) for key in ("counts", "order", "stamps")}
+    print(json.dumps(done), flush=True)
     os._exit(0)
 
 
@@ -87,8 +95,8 @@ def main():
             told.seek(0)
             text = told.read()
         code = os.waitstatus_to_exitcode(status)
-        counts, order = json.loads(text.splitlines()[-1]) if code == 0 else (None, None)
-        answer(code=code, told=text, counts=counts, order=order)
+        done = json.loads(text.splitlines()[-1]) if code == 0 else {}
+        answer(code=code, told=text, **done)
 
 
 if __name__ == "__main__":

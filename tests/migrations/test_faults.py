@@ -25,6 +25,8 @@ from tests.postgres import clients, rows
 
 FAULTS = Path(__file__).with_name("faults.py")
 SKIP = ("questdb=skip",)
+AFTER = 4
+"""Statements of PostgreSQL after one of QuestDB, or a stamp: the history and the commit."""
 PARTS = 6
 """All boundaries are tried; in parts, so that they can run beside each other."""
 ROWS = (
@@ -137,24 +139,16 @@ def test_killed_at_any_statement_of_postgres(server_with_roles, filled, at_head,
 
 
 @pytest.mark.slow
-def test_killed_at_any_statement_of_the_first_revision(
-    server_with_roles, filled, at_head, upgrades
-):
-    with created(server_with_roles, filled) as settings:
-        later = upgrades.whole(settings)["postgres"]
+def test_killed_at_any_statement_of_the_first_revision(server_with_roles, at_head, upgrades):
     with created(server_with_roles) as settings:
-        first = upgrades.whole(settings)["postgres"] - later
-    assert first > 20
-    for point in range(1, first + 1):
+        stamped = upgrades.finished(settings)["stamps"][0]
+    assert stamped > 20
+    for point in range(1, stamped + AFTER):
         with created(server_with_roles) as settings:
             done = upgrades.run(settings, "postgres", point, "kill")
             assert done["code"] == -signal.SIGKILL, (point, done["told"])
             upgrades.whole(settings)
             assert catalogue(settings) == at_head, point
-
-
-AFTER = 4
-"""Statements of PostgreSQL after one of QuestDB: the history, the stamp and the commit."""
 
 
 def around_questdb(order):
