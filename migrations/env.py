@@ -21,11 +21,11 @@ if context.config.config_file_name and "keep_logging" not in context.config.attr
     logging.config.fileConfig(context.config.config_file_name, disable_existing_loggers=False)
 
 
-def recorded(connection: Connection) -> Collection[Table]:
+def recorded(connection: Connection, standing: Collection[str]) -> Collection[Table]:
     """Return the QuestDB tables of datasets, runs and simulations, for a comparison."""
     from stage1_schema.ops import drift  # noqa: PLC0415 - an upgrade does without
 
-    return drift.recorded(connection)
+    return drift.recorded(connection, standing)
 
 
 environment.run(context, recorded)  # type: ignore[arg-type]  # the module stands for the context

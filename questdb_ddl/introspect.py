@@ -28,12 +28,14 @@ _GONE = re.compile(r"table does not exist \[table=(.+?)\]")
 
 def live_tables(
     client: Client,
-    names: Iterable[str] | None = None,
+    names: Iterable[str] | Callable[[list[str]], Iterable[str]] | None = None,
     *,
     counts: bool = False,
     parquet: bool = False,
 ) -> dict[str, LiveTable]:
     """Return the tables of a server by their lower-case name; all of them, or those in `names`.
+
+    `names` may be a function that chooses from the names of all tables.
 
     Names that do not exist are left out, and so are QuestDB's own tables. Views have no columns
     here. Two queries, and one more per 100 tables for columns, deduplication keys and symbols.
@@ -50,11 +52,12 @@ def live_tables(
     >>> drop(client, "ticks")
     True
     """
-    wanted = None if names is None else {name.lower() for name in names}
+    choose = names if callable(names) else None
+    wanted = None if names is None or callable(names) else {name.lower() for name in names}
     gone: set[str] = set()
     while True:
         try:
-            return _read(client, wanted, gone, counts=counts, parquet=parquet)
+            return _read(client, wanted, choose, gone, counts=counts, parquet=parquet)
         except QueryError as error:
             # A table can be dropped between the listing and its columns; and one that was dropped
             # right after a change of its name stays listed, under the old one, until a restart.
@@ -71,9 +74,18 @@ def parameter(client: Client, name: str) -> str | None:
 
 
 def _read(
-    client: Client, wanted: set[str] | None, gone: set[str], *, counts: bool, parquet: bool
+    client: Client,
+    wanted: set[str] | None,
+    choose: Callable[[list[str]], Iterable[str]] | None,
+    gone: set[str],
+    *,
+    counts: bool,
+    parquet: bool,
 ) -> dict[str, LiveTable]:
     remedies, rows = _registered(client, wanted)
+    if choose is not None:
+        chosen = {name.lower() for name in choose([str(row["table_name"]) for row in rows])}
+        rows = [row for row in rows if row["table_name"].lower() in chosen]
     rows = [row for row in rows if row["table_name"] not in gone]
     tables = [row for row in rows if _kind(row) is Kind.TABLE]
     names = [row["table_name"] for row in tables]

@@ -30,6 +30,7 @@ WORDS = {
 }
 FOREIGN = ("not of Stage1", "not a role of Stage1")
 """Why something is skipped that nobody wants compared."""
+NOT_MADE = "recorded and not made yet"
 REFUSED = "; refused: "
 """Stands in a difference between what it is and why no revision can repair it."""
 _ADD, _REMOVE = "declared, not there", "there, not declared"
@@ -52,7 +53,8 @@ class Comparison:
     @property
     def left_out(self) -> bool:
         """Whether something that is ours was not compared."""
-        return self.skipped is not None and self.skipped not in FOREIGN
+        foreign = self.skipped in FOREIGN or self.what.endswith(NOT_MADE)
+        return self.skipped is not None and not foreign
 
     def __str__(self) -> str:
         if self.skipped is not None:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from stage1_schema.alembic_plugin.limits import Limits
     from stage1_schema.settings import Settings
 
+    Recorded = Callable[[Connection, Collection[str]], Collection[Table]]
+
 log = logging.getLogger("alembic.runtime.migration")
 
 # What `alembic -x name=value` may say; `<…>` stands for any text. A bare `drop` is refused where
@@ -76,10 +78,11 @@ COMPARISON: dict[str, Any] = {
 }
 
 
-def run(context: EnvironmentContext, recorded: Callable[[Connection], Collection[Table]]) -> None:
+def run(context: EnvironmentContext, recorded: Recorded) -> None:
     """Run Alembic's command on the stores of the settings in force.
 
-    `recorded` returns the QuestDB tables that PostgreSQL declares beside the shared ones.
+    `recorded` returns the QuestDB tables that PostgreSQL declares beside the shared ones, given
+    the names of all that stand.
     A caller may pass in `config.attributes`: `settings`; an open SQLAlchemy `connection` (with a
     transaction of the caller's on it, nothing is committed); `under_lock`, called with the
     connection before the first step, which may raise. Raises CommandError, one line.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from questdb_ddl import Difference, DifferenceKind, Refusal, live_tables, make_plan
 from questdb_ddl import compare as compare_table
 from questdb_ddl.tables import SHARED_TABLES
-from stage1_schema.alembic_plugin.comparison import Comparison
+from stage1_schema.alembic_plugin.comparison import NOT_MADE, Comparison
 from stage1_schema.alembic_plugin.questdb_alter import (
     AlterQuestDBColumnOp,
     AlterQuestDBTableOp,
@@ -29,7 +29,7 @@ from stage1_schema.errors import QuestDBError
 from stage1_schema.questdb import plain_questdb_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.ops import MigrateOperation, UpgradeOps
@@ -58,9 +58,15 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
         return (Comparison("QuestDB", skipped="-x questdb=skip"),)
     target.require()
     undeclared = _undeclared(context)
-    recorded = (context.opts or {})["questdb_recorded"](context.connection)
+    recorded: list[Table] = []
+
+    def wanted(standing: list[str]) -> Iterator[str]:
+        recorded[:] = (context.opts or {})["questdb_recorded"](context.connection, standing)
+        yield from undeclared
+        yield from (table.name for table in (*SHARED_TABLES, *recorded))
+
     with plain_questdb_errors():
-        live = _live(target.client, [*undeclared, *(table.name for table in recorded)])
+        live = _live(target.client, wanted)
     found: list[Comparison] = []
     for table in SHARED_TABLES:
         stands = live.get(table.name.lower())
@@ -81,19 +87,22 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
 
 
 def recorded_tables(tables: Iterable[Table], live: Mapping[str, LiveTable]) -> Iterator[Comparison]:
-    """Compare the tables that PostgreSQL records."""
+    """Compare the tables that PostgreSQL records; those that do not stand are one line."""
+    missing = []
     for table in tables:
         if stands := live.get(table.name.lower()):
             yield from compared(table, stands)
         else:
-            reason = "not there; stage1 questdb apply creates it"
-            yield Comparison(f"QuestDB table {table.name}", skipped=reason)
+            missing.append(table.name)
+    if missing:
+        told = f"{len(missing):,}, such as {missing[0]}; stage1 questdb apply creates them"
+        yield Comparison(f"QuestDB tables {NOT_MADE}", skipped=told)
 
 
-def _live(client: Client, others: Iterable[str]) -> dict[str, LiveTable]:
+def _live(client: Client, wanted: Callable[[list[str]], Iterable[str]]) -> dict[str, LiveTable]:
     """Return what stands; Parquet partitions are looked for only where a revision alters."""
     shared = {table.name.lower(): table for table in SHARED_TABLES}
-    live = live_tables(client, [*shared, *others])
+    live = live_tables(client, wanted)
     altered = [
         name
         for name, table in shared.items()

@@ -48,10 +48,11 @@ def check(settings: Settings) -> Check:
     from questdb_ddl import live_tables  # noqa: PLC0415 - status loads this module without it
 
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
-        tables = recorded(connection)
+        with plain_questdb_errors(), client(settings.questdb) as questdb:
+            live = live_tables(questdb)
+        tables = recorded(connection, live)
         postgres = compare_postgres(connection, settings.roles)
-    with plain_questdb_errors(), client(settings.questdb) as questdb:
-        return Check(postgres, compare_questdb(live_tables(questdb), tables))
+    return Check(postgres, compare_questdb(live, tables))
 
 
 def compare_postgres(connection: Connection, roles: Roles | None = None) -> tuple[Comparison, ...]:
@@ -81,16 +82,18 @@ def compare_postgres(connection: Connection, roles: Roles | None = None) -> tupl
     return found
 
 
-def recorded(connection: Connection) -> tuple[Table, ...]:
+def recorded(connection: Connection, standing: Iterable[str]) -> tuple[Table, ...]:
     """Return what PostgreSQL declares beside the shared QuestDB tables; nothing before head.
 
-    That is the tables of datasets, runs and simulations, and a shared one with more indicators.
+    That is the tables of datasets, those of runs and simulations that are among the `standing`,
+    and a shared one with more indicators.
     """
     from stage1_schema.ops import migrate, owned  # noqa: PLC0415 - as above
 
     if migrate.revision(connection) != migrate.head():
         return ()
-    return tuple(t for t in owned.read(connection).tables if t not in owned.SHARED.tables)
+    tables = owned.read(connection, standing).tables
+    return tuple(table for table in tables if table not in owned.SHARED.tables)
 
 
 def compare_questdb(

@@ -185,17 +185,27 @@ _RUNS = text("""
 SELECT d.dataset_slug,
        coalesce(nullif(r.prediction_measurement, ''),
                 r.walk_config ->> 'prediction_measurement') AS name
-  FROM walkforward_runs r JOIN datasets d USING (dataset_id) ORDER BY 1, 2
+  FROM walkforward_runs r JOIN datasets d USING (dataset_id)
+ WHERE CAST(:standing AS text[]) IS NULL
+    OR lower(coalesce(nullif(r.prediction_measurement, ''),
+                      r.walk_config ->> 'prediction_measurement')) = ANY(:standing)
+ ORDER BY 1, 2
 """)
 _SIMULATIONS = text("""
 SELECT d.dataset_slug, s.questdb_namespace AS name
-  FROM simulation_runs s JOIN datasets d USING (dataset_id) ORDER BY 1, 2
+  FROM simulation_runs s JOIN datasets d USING (dataset_id)
+ WHERE CAST(:standing AS text[]) IS NULL OR lower(s.questdb_namespace) = ANY(:standing)
+ ORDER BY 1, 2
 """)
 
 
-def read(connection: Connection) -> Catalogue:
-    """Return every declared table: the shared ones first, then those that PostgreSQL records."""
-    return Catalogue.of(claims(connection))
+def read(connection: Connection, standing: Iterable[str] | None = None) -> Catalogue:
+    """Return every declared table: the shared ones first, then those that PostgreSQL records.
+
+    With the names of the `standing` tables, those of runs and simulations are only these: there
+    can be millions of runs, whose rows are in the shared tables.
+    """
+    return Catalogue.of(claims(connection, standing))
 
 
 def recorded_pair(row: Any) -> tuple[str | None, str | None]:  # noqa: ANN401 - a row of datasets
@@ -223,13 +233,14 @@ def _manifest(row: Any) -> dict[str, Any]:  # noqa: ANN401 - a row of datasets
     return manifest if isinstance(manifest, dict) else {}
 
 
-def claims(connection: Connection) -> Iterator[Claim]:
+def claims(connection: Connection, standing: Iterable[str] | None = None) -> Iterator[Claim]:
     """Yield every record that names a table: of datasets, then of runs, then of simulations."""
+    names = None if standing is None else [name.lower() for name in standing]
     for row in connection.execute(_DATASETS):
         bars, indicators = recorded_pair(row)
         yield Claim(Role.OHLCV, row.dataset_slug, bars)
         yield Claim(Role.INDICATORS, row.dataset_slug, indicators, recorded_indicators(row))
     for role, query in ((Role.PREDICTIONS, _RUNS), (Role.SIMULATION, _SIMULATIONS)):
-        for row in connection.execute(query):
+        for row in connection.execute(query, {"standing": names}):
             if row.name:
                 yield Claim(role, row.dataset_slug, row.name)

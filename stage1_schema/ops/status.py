@@ -100,24 +100,22 @@ class Status:
 
 def read(settings: Settings) -> Status:
     """Return the status of both stores; one that fails is reported, and the other still read."""
-    recorded: list[Table] = []
     try:
-        postgres = _postgres(settings, recorded)
+        postgres = _postgres(settings)
     except Stage1Error as error:
         where, local = settings.postgres.where, settings.postgres.local
         postgres = PostgresStatus(where, local, error=str(error))
     try:
-        questdb = _questdb(settings, recorded)
+        questdb = _questdb(settings, with_records=postgres.error is None)
     except Stage1Error as error:
         questdb = QuestDBStatus(settings.questdb.where, settings.questdb.local, error=str(error))
     return Status(postgres, questdb)
 
 
-def _postgres(settings: Settings, recorded: list[Table]) -> PostgresStatus:
+def _postgres(settings: Settings) -> PostgresStatus:
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
         revision = migrate.revision(connection)
         head = migrate.head()
-        recorded += drift.recorded(connection)
         return PostgresStatus(
             where=settings.postgres.where,
             local=settings.postgres.local,
@@ -149,7 +147,12 @@ def _postgres_tables(connection: Connection) -> Iterable[PostgresTable]:
             yield PostgresTable(name, count, exact=True)
 
 
-def _questdb(settings: Settings, recorded: list[Table]) -> QuestDBStatus:
+def _recorded(settings: Settings, standing: Iterable[str]) -> tuple[Table, ...]:
+    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+        return drift.recorded(connection, standing)
+
+
+def _questdb(settings: Settings, *, with_records: bool) -> QuestDBStatus:
     from questdb_ddl import live_tables  # noqa: PLC0415 - PostgreSQL may be all that answers
 
     with plain_questdb_errors(), client(settings.questdb) as questdb:
@@ -160,7 +163,7 @@ def _questdb(settings: Settings, recorded: list[Table]) -> QuestDBStatus:
             local=settings.questdb.local,
             version=version,
             tables=tuple(_questdb_table(table) for _, table in sorted(live.items())),
-            drift=drift.questdb(live, recorded),
+            drift=drift.questdb(live, _recorded(settings, live) if with_records else ()),
         )
 
 

@@ -484,9 +484,8 @@ def test_recorded_tables_are_compared(head, questdb):
             connection.execute(statement)
     names = ["btc25_4h_wf1738400000", "btc_sim1", "free_name", "indicators_btc25_4h"]
     declarations = series.catalogue(head)
-    not_there = [f"QuestDB table {name}: skipped: not there" for name in names]
-    found = drift.check(head)
-    assert [str(each).partition(";")[0] for each in sorted(found.skipped, key=str)] == not_there
+    (skipped,) = drift.check(head).skipped
+    assert str(skipped).startswith("QuestDB tables recorded and not made yet: skipped: 2, such as")
     command.check(migrate.config(head))
     series.carry_out(questdb, series.plan(questdb, declarations))
     for name in names:
