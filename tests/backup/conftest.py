@@ -23,6 +23,7 @@ from stage1_schema import settings
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import backup
 directory, stage, deed = sys.argv[1:]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background ignores it
 if deed.isdigit():
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(deed), int(deed)))
 def told(text):
