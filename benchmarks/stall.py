@@ -8,6 +8,7 @@ the ones before. Run: python benchmarks/stall.py [runs] [last revision] [revisio
 """
 
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -28,6 +29,8 @@ FOLDS = 5
 DATASETS = 200
 TARGET_MS = 100
 SKIP = ("questdb=skip",)
+SYNC = "STALL_SYNC" in os.environ
+"""With it, commits wait for the disk, whose own outliers are in every phase then."""
 IDLE_S = 10
 
 FILL = """
@@ -161,7 +164,7 @@ def main():
     first = sys.argv[3] if len(sys.argv) > 3 else "0001"
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
-        with LocalPostgres(Path(name) / "pg", binaries=postgres_binaries()) as server:
+        with LocalPostgres(Path(name) / "pg", binaries=postgres_binaries(), fsync=SYNC) as server:
             parameters = {
                 "host": server.host,
                 "port": str(server.port),
