@@ -75,6 +75,19 @@ def upgrade() -> None:
         ["quarantine_id"],
         postgresql_where=sa.text("state = 'open'"),
     )
+    op.create_index(
+        "ix_spool_quarantine_row_key",
+        "spool_quarantine",
+        ["row_key"],
+        postgresql_using="hash",
+        postgresql_where=sa.text("state = 'open'"),
+    )
+    op.create_index(
+        "ix_spool_quarantine_row_keys",
+        "spool_quarantine",
+        ["quarantine_id"],
+        postgresql_where=sa.text("state = 'open' AND row_key LIKE '%,%'"),
+    )
     op.create_table(
         "spool_units",
         sa.Column("target", sa.Text(), nullable=False),

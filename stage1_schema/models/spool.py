@@ -54,6 +54,18 @@ class SpoolQuarantine(Base):
             "quarantine_id",
             postgresql_where=text("state = 'open'"),
         ),
+        # A hash takes a key of any length.
+        Index(
+            "ix_spool_quarantine_row_key",
+            "row_key",
+            postgresql_using="hash",
+            postgresql_where=text("state = 'open'"),
+        ),
+        Index(
+            "ix_spool_quarantine_row_keys",
+            "quarantine_id",
+            postgresql_where=text("state = 'open' AND row_key LIKE '%,%'"),
+        ),
     )
 
     quarantine_id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

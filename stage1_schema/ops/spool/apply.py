@@ -67,6 +67,7 @@ class Applier:
 
     def run(self, progress: Callable[[float], None]) -> None:
         """Apply everything, parents first; `progress` is told the part that is done."""
+        self._quarantine.flush()
         batches = [(lane, units) for lane in LANES for units in self._batches(lane)]
         for number, (lane, units) in enumerate(batches):
             progress(number / len(batches))
@@ -96,6 +97,7 @@ class Applier:
         held, self._held = self._held, []
         for table, place, found, row_key in held:
             self._quarantine.hold(place, found, table.name, row_key)
+        self._quarantine.flush()
 
     def _count(self, table: Table) -> int:
         row = self._connection.execute(

@@ -77,6 +77,16 @@ AND NOT EXISTS (SELECT FROM simulation_runs r WHERE r.simulation_id = s.simulati
 AND NOT EXISTS (SELECT FROM spool_simulation_runs f
                  WHERE f.simulation_id = s.simulation_id AND f.state IN ('o', 'm'))
 """
+# Two indexes serve it, whatever is in quarantine: one of keys, one of lists of keys.
+_HELD = """
+SELECT line FROM spool_quarantine
+ WHERE state = 'open' AND target = ANY(%(targets)s) AND row_key = %(key)s
+ UNION ALL
+SELECT line FROM spool_quarantine
+ WHERE state = 'open' AND target = ANY(%(targets)s)
+   AND row_key LIKE '%%,%%' AND %(key)s = ANY(string_to_array(row_key, ','))
+ LIMIT 1
+"""
 
 
 class Parents:
@@ -124,12 +134,7 @@ class Parents:
 
     def _held(self, what: str, parent: UUID, targets: list[str]) -> Fault | None:
         """Return why nothing may stand in for a parent, None where a placeholder may."""
-        found = self._connection.execute(
-            "SELECT line FROM spool_quarantine"
-            " WHERE state = 'open' AND target = ANY(%s) AND (row_key = %s"
-            "    OR row_key LIKE '%%,%%' AND %s = ANY(string_to_array(row_key, ','))) LIMIT 1",
-            (targets, str(parent), str(parent)),
-        ).fetchone()
+        found = self._connection.execute(_HELD, {"targets": targets, "key": str(parent)}).fetchone()
         if found:
             return Fault("parent", f"its {what} {parent} is in quarantine (line {found[0]})")
         if self._placeholders:

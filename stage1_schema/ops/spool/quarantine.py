@@ -25,6 +25,7 @@ LONGEST_TEXT = 1 << 20
 """Bytes of text that are kept; of a longer piece (garbage) the start is."""
 NOT_RETRIED = ("tail", "unreadable", "broken", "refused")
 _PAGE = 500
+_FLUSH_BYTES = 4 << 20
 
 _HOLD = """
 INSERT INTO spool_quarantine AS q
@@ -74,7 +75,10 @@ class Kept:
 
 
 class Quarantine:
-    """Holds statements of one replay back."""
+    """Holds statements of one replay back; they are written many at a time, by `flush`.
+
+    Flush before the table is read, and outside of a savepoint that may be rolled back.
+    """
 
     def __init__(self, connection: psycopg.Connection[Any], file: BinaryIO, report: Report) -> None:
         """Keep the `file` that positions refer to; it is another handle than the reader's."""
@@ -84,6 +88,8 @@ class Quarantine:
         self._tried: set[int] = set()
         self._failed: set[int] = set()
         self._tails: list[str] = []
+        self._pending: list[tuple[str, tuple[object, ...]]] = []
+        self._pending_bytes = 0
 
     def retries(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield position, line and text of every open statement, oldest first."""
@@ -118,7 +124,7 @@ class Quarantine:
         if position < 0:
             number = position - RETRIED
             self._failed.add(number)
-            self._connection.execute(_AGAIN, (*fault, target, row_key, number))
+            self._write(_AGAIN, (*fault, target, row_key, number), 0)
             return
         self._file.seek(position)
         text = self._file.read(length)
@@ -129,23 +135,27 @@ class Quarantine:
         digest = hashlib.sha256(text).hexdigest()
         if kind == "tail":
             self._tails.append(digest)
-        self._connection.execute(
-            _HOLD,
-            (
-                self.report.source,
-                position,
-                line,
-                kind,
-                reason,
-                kept.decode(errors="backslashreplace").replace("\0", "\\x00"),
-                digest,
-                target,
-                row_key,
-            ),
-        )
+        statement = kept.decode(errors="backslashreplace").replace("\0", "\\x00")
+        values = (self.report.source, position, line, kind, reason, statement, digest)
+        self._write(_HOLD, (*values, target, row_key), len(statement))
+
+    def _write(self, sql: str, values: tuple[object, ...], size: int) -> None:
+        self._pending.append((sql, values))
+        self._pending_bytes += size
+        if len(self._pending) >= _PAGE or self._pending_bytes >= _FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was held back since the last time, in the same order."""
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
+        if pending:
+            with self._connection.transaction(), self._connection.pipeline():
+                for sql, values in pending:
+                    self._connection.execute(sql, values)
 
     def close(self) -> None:
         """Close what was applied and the tails that have changed; count what is left."""
+        self.flush()
         self._connection.execute(
             "UPDATE spool_quarantine SET state = 'superseded'"
             " WHERE state = 'open' AND kind = 'tail' AND source = %s AND digest <> ALL(%s)",

@@ -33,7 +33,9 @@ def upsert(shape: Shape, table: Table, where: str) -> str:
         f"s.{column} + 0" if table.columns[column] is Kind.FLOAT else f"s.{column}"
         for column in shape.columns
     )
-    same = " AND ".join(f"old.{column} = s.{column}" for column in table.key)
+    # By key, one by one: a planner that hashes the whole table instead would do so every batch.
+    same = " AND ".join(f"o.{column} = s.{column}" for column in table.key)
+    standing = f"(SELECT * FROM {table.name} o WHERE {same} LIMIT 1) old"
     wanted = [f"old.{first} IS NULL"]
     if table is RUNS:
         wanted.append("old.is_placeholder")
@@ -42,7 +44,7 @@ def upsert(shape: Shape, table: Table, where: str) -> str:
         wanted.append(_differs("old", "s", compared))
     return (
         f"INSERT INTO {table.name} AS t ({', '.join(shape.columns)})"
-        f" SELECT {values} FROM {table.staging} s LEFT JOIN {table.name} old ON {same}"
+        f" SELECT {values} FROM {table.staging} s LEFT JOIN LATERAL {standing} ON true"
         f" WHERE {where} AND ({' OR '.join(wanted)})" + _conflict(shape, table)
     )
 
