@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -18,7 +19,15 @@ from questdb_ddl.errors import (
 )
 from questdb_ddl.introspect import live_tables, parameter
 from questdb_ddl.names import MAX_NAME_LENGTH, check_table_name, quote
-from questdb_ddl.plan import Hazard, Plan, Step, fingerprint, make_plan, unfinished_rebuild
+from questdb_ddl.plan import (
+    CUT_OFF,
+    Hazard,
+    Plan,
+    Step,
+    fingerprint,
+    make_plan,
+    unfinished_rebuild,
+)
 from questdb_ddl.rebuild_names import in_the_way
 from questdb_ddl.spec import Kind, check_distinct
 
@@ -56,8 +65,7 @@ def plan_for(client: Client, tables: Iterable[Table], *, drop_extra_columns: boo
     if altered:
         # After a restart the log can hold changes that are not applied yet.
         for name in altered:
-            if not live[name.lower()].suspended:
-                client.wait_for(name)
+            _settled(client, live[name.lower()])
         live |= live_tables(client, altered, parquet=True)
     timed = _with_times(client, declared, live)
     return make_plan(
@@ -66,6 +74,13 @@ def plan_for(client: Client, tables: Iterable[Table], *, drop_extra_columns: boo
         drop_extra_columns=drop_extra_columns,
         ttl_by_wall_clock=bool(timed) and parameter(client, WALL_CLOCK) == "true",
     )
+
+
+def _settled(client: Client, table: LiveTable) -> None:
+    """Wait for what is in the table's log; a plan says what to do where that cannot be applied."""
+    if not table.suspended:
+        with suppress(TableSuspended):
+            client.wait_for(table.name)
 
 
 def _with_times(
@@ -99,7 +114,8 @@ def apply(
     was made from, when a hazard is not in `allow`, when the plan has refusals (`skip_refused`
     carries out the rest). Raises VerificationFailed when a table read back differs from its
     declaration, TableSuspended when one stops applying. Killed at any point, a new plan goes on
-    from there.
+    from there; what is only known once a table was resumed is planned here, with the same hazards
+    allowed.
     """
     _check(client, plan, allow, skip_refused=skip_refused)
     created = {step.table for step in plan.steps if step.sql.startswith("CREATE")}
@@ -110,8 +126,16 @@ def apply(
             client.wait_for(step.table)
         if on_step is not None:
             on_step(step)
-    _verify(client, plan)
-    return plan.steps
+    resumed = {step.table for step in plan.steps if step.reason == CUT_OFF}
+    _verify(client, plan, resumed)
+    if not resumed:
+        return plan.steps
+    rest = plan_for(
+        client,
+        [table for table in plan.tables if table.name in resumed],
+        drop_extra_columns=plan.drop_extra_columns,
+    )
+    return plan.steps + apply(client, rest, on_step, allow=allow, skip_refused=skip_refused)
 
 
 def _check(
@@ -130,8 +154,8 @@ def _check(
         raise PlanRefused("The tables changed since the plan was made; make a new plan.")
 
 
-def _verify(client: Client, plan: Plan) -> None:
-    touched = {step.table for step in plan.steps}
+def _verify(client: Client, plan: Plan, resumed: Collection[str]) -> None:
+    touched = {step.table for step in plan.steps}.difference(resumed)
     if not touched:
         return
     live = live_tables(client, touched)

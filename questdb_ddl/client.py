@@ -246,11 +246,19 @@ def remedy(row: Mapping[str, Any]) -> str:
     """Return the statement that resumes the suspended table of a row of `wal_tables()`.
 
     A server killed during DROP INDEX leaves files that each later try stumbles over: that one
-    transaction, which holds no rows, has to be given up. Tried on QuestDB 9.3.4.
+    transaction has to be given up. Tried on QuestDB 9.3.4.
     """
-    if "cannot remove index" in str(row.get("errorMessage")):
+    if is_cut_off(row):
         return resume_wal(row["name"], row["writerTxn"] + 2)
     return resume_wal(row["name"])
+
+
+def is_cut_off(row: Mapping[str, Any]) -> bool:
+    """Tell whether a row of `wal_tables()` is suspended by what a kill left of a DROP INDEX.
+
+    No other transaction has that error, and that one is an ALTER without rows.
+    """
+    return bool(row["suspended"]) and "cannot remove index" in str(row.get("errorMessage"))
 
 
 def _cause(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from questdb_ddl.client import remedy
+from questdb_ddl.client import is_cut_off, remedy
 from questdb_ddl.errors import DeclarationError, QueryError, QuestDBDDLError
 from questdb_ddl.names import is_system_table, literal, quote
 from questdb_ddl.spec import Kind, LiveColumn, LiveTable, PartitionBy
@@ -82,7 +82,7 @@ def _read(
     counts: bool,
     parquet: bool,
 ) -> dict[str, LiveTable]:
-    remedies, rows = _registered(client, wanted)
+    suspended, rows = _registered(client, wanted)
     if choose is not None:
         chosen = {name.lower() for name in choose([str(row["table_name"]) for row in rows])}
         rows = [row for row in rows if row["table_name"].lower() in chosen]
@@ -117,7 +117,8 @@ def _read(
             row_count=count["rows"],
             min_timestamp=count["first"],
             max_timestamp=count["last"],
-            remedy=remedies.get(name),
+            remedy=remedy(suspended[name]) if name in suspended else None,
+            cut_off=name in suspended and is_cut_off(suspended[name]),
             has_parquet=has_parquet,
         )
     return result
@@ -125,8 +126,8 @@ def _read(
 
 def _registered(
     client: Client, wanted: set[str] | None
-) -> tuple[dict[str, str], list[dict[str, Any]]]:
-    """Return the remedies of the suspended tables, and the rows of `tables()`."""
+) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """Return the rows of `wal_tables()` of suspended tables by name, and those of `tables()`."""
     # Just after a start tables() is incomplete, and under load wal_tables() too.
     deadline = time.monotonic() + REGISTRATION_SECONDS
     while True:
@@ -137,7 +138,7 @@ def _registered(
         known = {row["table_name"] for row in rows}
         unknown = {name for name in names if _is_wanted(name, wanted)} - known
         if not unknown:
-            return {name: remedy(row) for name, row in wal.items() if row["suspended"]}, rows
+            return {name: row for name, row in wal.items() if row["suspended"]}, rows
         if time.monotonic() > deadline:
             raise QuestDBDDLError(
                 f"QuestDB at {client.url} has not registered {len(unknown)} of its tables within "

@@ -30,6 +30,9 @@ class Hazard(StrEnum):
     REWRITES_COLUMN = "rewrites a column"
 
 
+CUT_OFF = "an ALTER without rows that a kill cut off is given up; the rest is planned after it"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One statement: which table it changes, why, and what it may cost."""
@@ -60,7 +63,8 @@ class Plan:
     """Ordered steps, refusals, and differences that are left as they are (extra columns).
 
     `fingerprint` is a sha256 over the declarations and the structure of the tables when the plan
-    was made; `apply` computes it again and refuses a plan that no longer fits.
+    was made; `apply` computes it again and refuses a plan that no longer fits. What
+    `drop_extra_columns` was is kept for what `apply` plans once a table was resumed.
     """
 
     tables: tuple[Table, ...]
@@ -68,6 +72,7 @@ class Plan:
     refusals: tuple[Refusal, ...]
     left: tuple[Difference, ...]
     fingerprint: str
+    drop_extra_columns: bool = False
 
     @property
     def empty(self) -> bool:
@@ -116,9 +121,11 @@ def make_plan(
     A table with a difference that cannot or must not be altered gets a refusal and no steps:
     partitioning, designated timestamp and WAL need a rebuild; a narrowing type, a change to a
     deduplication key and a table with Parquet partitions would lose data; a suspended table
-    would answer OK and change nothing; and a TTL of a table with a row of the future would count
-    back from that row, unless the server's `cairo.ttl.use.wall.clock` is known to be true
-    (`ttl_by_wall_clock`). Columns that are not declared are left, unless `drop_extra_columns`.
+    would answer OK and change nothing (one that an ALTER suspended when a kill cut it off is
+    resumed, and the rest is planned once it has been); and a TTL of a table with a row of the
+    future would count back from that row, unless the server's `cairo.ttl.use.wall.clock` is known
+    to be true (`ttl_by_wall_clock`). Columns that are not declared are left, unless
+    `drop_extra_columns`.
     Raises DeclarationError when QuestDB takes two declared names for one.
     """
     declared = check_distinct(tables)
@@ -128,7 +135,9 @@ def make_plan(
     for table in declared:
         found = live.get(table.name.lower())
         comparison = compare(table, found)
-        if comparison.skipped is not None:
+        if found is not None and found.cut_off:
+            steps.append(Step(table.name, found.remedy or "", CUT_OFF))
+        elif comparison.skipped is not None:
             refusals.append(Refusal(table.name, comparison.skipped))
         elif found is None and (made := unfinished_rebuild(table.name, live)):
             refusals.append(Refusal(table.name, f"{made} has its rows: finish the rebuild"))
@@ -144,7 +153,8 @@ def make_plan(
             refusals += [Refusal(table.name, reason) for reason in reasons]
             if not reasons:
                 steps += _alterations(table, found, wanted)
-    return Plan(declared, tuple(steps), tuple(refusals), tuple(left), fingerprint(declared, live))
+    seen = fingerprint(declared, live)
+    return Plan(declared, tuple(steps), tuple(refusals), tuple(left), seen, drop_extra_columns)
 
 
 def _refused(table: Table, live: LiveTable, differences: list[Difference]) -> Iterator[str]:

@@ -237,8 +237,9 @@ class LiveTable:
     Structure first: what a `Table` declares, with symbol capacities as the server rounded them.
     Then its state: `row_count` and the first and last timestamp (ISO text in UTC as the server
     writes it, because a year can lie beyond 9999), None where not known; `remedy`, the
-    statement that resumes the table, None where it is not suspended; and `has_parquet`, None where
-    it was not asked for.
+    statement that resumes the table, None where it is not suspended; `cut_off`, whether it is
+    suspended by an ALTER that a kill cut off, so that the remedy gives up no rows; and
+    `has_parquet`, None where it was not asked for.
     """
 
     name: str
@@ -256,6 +257,7 @@ class LiveTable:
     min_timestamp: str | None = None
     max_timestamp: str | None = None
     remedy: str | None = None
+    cut_off: bool = False
     has_parquet: bool | None = None
 
     def column(self, name: str) -> LiveColumn | None:
