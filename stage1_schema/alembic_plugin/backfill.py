@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alembic.operations import MigrateOperation, Operations
+from sqlalchemy.exc import OperationalError
 
-from stage1_schema.alembic_plugin.online import outside, quoted
+from stage1_schema.alembic_plugin.limits import BLOCKED
+from stage1_schema.alembic_plugin.online import broken, outside, quoted
 from stage1_schema.alembic_plugin.verbatim import Verbatim
 from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from alembic.runtime.migration import MigrationContext
     from sqlalchemy import Connection
+
+    from stage1_schema.alembic_plugin.limits import Limits
 
 log = logging.getLogger("alembic.runtime.migration")
 
@@ -82,12 +88,33 @@ def _backfill(operations: Operations, operation: BackfillOp) -> None:
         if context.as_sql or not alone:
             operations.execute(Verbatim(statement))
             return
-        _Batches(operations.get_bind(), operation, statement).run()
+        with _not_waiting_for_the_disk(context) as connection:
+            _Batches(connection, operation, statement, context.opts["limits"]).run()
+
+
+@contextmanager
+def _not_waiting_for_the_disk(context: MigrationContext) -> Iterator[Connection]:
+    """Keep no writer of a batch's rows waiting until the disk has the batch.
+
+    One that is lost is done again: the stamp, which comes behind it in the WAL, is lost with it.
+    """
+    connection = context.connection
+    assert connection is not None  # noqa: S101 - only offline there is none
+    before = connection.exec_driver_sql("SHOW synchronous_commit").scalar_one()
+    connection.exec_driver_sql("SET synchronous_commit = off")
+    try:
+        yield connection
+    finally:
+        if not broken(context):
+            connection.exec_driver_sql(f"SET synchronous_commit = {before}")
 
 
 class _Batches:
-    def __init__(self, connection: Connection, operation: BackfillOp, statement: str) -> None:
+    def __init__(
+        self, connection: Connection, operation: BackfillOp, statement: str, limits: Limits
+    ) -> None:
         self._connection = connection
+        self._limits = limits
         self._operation = operation
         self._statement = statement
         self._table = quoted(operation.table)
@@ -95,6 +122,7 @@ class _Batches:
         self._size = min(FIRST, operation.batch)
         self._rows = 0
         self._changed = 0
+        self._limit = limits.backfill
 
     def run(self) -> None:
         """Go through the table once, in the order of its key."""
@@ -141,8 +169,25 @@ class _Batches:
         page = f"({self._key}) <= ({_literals(upto)}) AND {first} <= {_literals(upto[:1])}"
         if last is not None:
             page += f" AND {self._after(last)} AND {first} >= {_literals(last[:1])}"
-        done = self._connection.execute(Verbatim(self._statement.replace(PAGE, page)))
-        self._changed += max(done.rowcount, 0)
+        self._changed += max(self._patiently(self._statement.replace(PAGE, page)), 0)
+
+    def _patiently(self, statement: str) -> int:
+        """Run a batch; while it waits for one row it keeps the others locked: not for long."""
+        for tries in range(self._limits.retries + 1):
+            limit = self._limits.backfill.of_try(tries, self._limits.retries)
+            if limit != self._limit:
+                self._connection.exec_driver_sql(limit.sql)
+                self._limit = limit
+            try:
+                return self._connection.execute(Verbatim(statement)).rowcount
+            except OperationalError as error:
+                state = getattr(error.orig, "sqlstate", None)
+                if state not in BLOCKED or tries == self._limits.retries:
+                    raise
+                pause = self._limits.pause_s(tries) / 10
+                log.info("Backfill of %s: a row is locked; again in %.2f s", self._table, pause)
+                time.sleep(pause)
+        raise AssertionError  # for mypy: the last try returns or raises
 
     def _after(self, last: tuple[str, ...] | None) -> str:
         return "true" if last is None else f"({self._key}) > ({_literals(last)})"

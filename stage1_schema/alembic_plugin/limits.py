@@ -1,19 +1,26 @@
 """How long a step may wait for a lock and how long a statement may run, by kind of step.
 
 A statement that waits for a table's lock makes everybody behind it wait as well: plain DDL gives
-up early and is tried again. A concurrent index build blocks nobody while it waits, and has to wait
-for old transactions.
+up early and is tried again, each time with twice the patience. So an idle moment is found without
+a writer noticing, and an autovacuum, which gives way after `deadlock_timeout` only, by the last
+tries. A concurrent index build blocks nobody while it waits, and has to wait for old transactions.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stage1_schema.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+SHORTEST_LOCK_MS = 50
+LONGEST_PAUSE_S = 30
+
+BLOCKED = {"55P03": "a lock", "40P01": "a deadlock"}
+"""The sqlstates that are worth another try; what was done is rolled back."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +35,18 @@ class Limit:
         """The statements that set both for the session."""
         return f"SET lock_timeout = {self.lock_ms};\nSET statement_timeout = {self.statement_ms}"
 
+    def of_try(self, number: int, retries: int) -> Limit:
+        """Return the limit of a try, from 0: the last one waits the whole time for a lock."""
+        shorter = max(SHORTEST_LOCK_MS, self.lock_ms >> max(retries - number, 0))
+        return replace(self, lock_ms=min(self.lock_ms, shorter))
+
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of a run. `wait_s` is for the upgrade lock, `retry_s` the first pause, in s."""
+    """The limits of a run. `wait_s` is for the upgrade lock, `retry_s` the first pause, in s.
+
+    `ddl` and `backfill` are those of the last of `retries` tries.
+    """
 
     ddl: Limit = Limit(2_000, 600_000)
     index: Limit = Limit(600_000, 0)
@@ -40,6 +55,10 @@ class Limits:
     wait_s: float = 600
     retries: int = 6
     retry_s: float = 1
+
+    def pause_s(self, number: int) -> float:
+        """Return the seconds to wait after try `number`, from 0: twice as long each time."""
+        return min(self.retry_s * 2.0**number, LONGEST_PAUSE_S)
 
 
 DEFAULT = Limits()

@@ -284,7 +284,7 @@ def outside(operations: Operations, kind: str) -> Iterator[bool]:
         try:
             yield True
         finally:
-            if not _broken(context):
+            if not broken(context):
                 operations.execute(Verbatim(bounds.ddl.sql))
 
 
@@ -298,7 +298,8 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _broken(context: MigrationContext) -> bool:
+def broken(context: MigrationContext) -> bool:
+    """Tell whether there is no connection any more on which something could be put back."""
     return not context.as_sql and (
         context.connection is None or context.connection.invalidated or context.connection.closed
     )

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from alembic.runtime.migration import RevisionStep
 from sqlalchemy.exc import SQLAlchemyError
 
+from stage1_schema.alembic_plugin.limits import BLOCKED
 from stage1_schema.alembic_plugin.upgrade_lock import UpgradeLock
 from stage1_schema.errors import PostgresError
 
@@ -28,10 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("alembic.runtime.migration")
 
-BLOCKED = {"55P03": "a lock", "40P01": "a deadlock"}
-"""The sqlstates that are worth another try; what was done is rolled back."""
 CANCELLED = "57014"
-LONGEST_PAUSE_S = 30
 
 
 class _StartOver(Exception):  # noqa: N818 - no error: it leaves Alembic's loop
@@ -115,8 +114,20 @@ class Runner:
         self._lock.watch(self._pid)
         if not self._tries:  # what an earlier try did in QuestDB was not rolled back
             self._journal.begin()
+        if not self._nested:
+            self._limit_waiting()
         yield step
         self._lock.rest()
+
+    def _limit_waiting(self) -> None:
+        """Give this try the time for which it may wait for locks."""
+        ddl = self._limits.ddl.of_try(self._tries, self._limits.retries)
+        limits = replace(self._limits, ddl=ddl)
+        connection = self._migration.connection
+        if connection is not None and limits != self._migration.opts["limits"]:
+            self._migration.opts["limits"] = limits
+            connection.exec_driver_sql(ddl.sql)
+            connection.commit()
 
     def _version_table(self, purge: bool = False) -> None:  # noqa: FBT001, FBT002 - Alembic's
         """Create Alembic's table under the lock only: two runners at once would collide."""
@@ -160,7 +171,8 @@ class Runner:
             raise error
         self._lock.rest()
         step, blockers = self._left[0], self._lock.blockers
-        by = "; ".join(each.blocking for each in blockers) or "a session that has gone"
+        waited_ms = self._migration.opts["limits"].ddl.lock_ms
+        by = "; ".join(each.blocking for each in blockers) or f"a session, for {waited_ms} ms"
         name = step.short_log if isinstance(step, RevisionStep) else "stamp"
         self._tries += 1
         if self._tries > self._limits.retries:
@@ -171,7 +183,7 @@ class Runner:
                 next_step=f"wait for that transaction{end if blockers else ''}, and run the same"
                 " command again.",
             ) from error
-        pause = min(self._limits.retry_s * 2 ** (self._tries - 1), LONGEST_PAUSE_S)
+        pause = self._limits.pause_s(self._tries - 1)
         tries = f"try {self._tries + 1} of {self._limits.retries + 1} in {pause:.1f} s"
         log.warning("%s stopped at %s of %s; %s", name, BLOCKED[state], by, tries)
         self._roll_back()

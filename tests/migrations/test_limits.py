@@ -9,12 +9,14 @@ import pytest
 from alembic import command
 
 from stage1_schema.alembic_plugin import backfill
+from stage1_schema.alembic_plugin.limits import Limit
 from stage1_schema.connect import connect
 from stage1_schema.ops import migrate
 from tests.plugins.databases import ROLES, client
 from tests.postgres import clients, rows
 
 SKIP = ("questdb=skip",)
+SYNC = "TG_TABLE_NAME || ' ' || current_setting('synchronous_commit')"
 LIMITS = "current_setting('lock_timeout') || ' ' || current_setting('statement_timeout')"
 NOTE = f"""
 CREATE TABLE noted (at bigint GENERATED ALWAYS AS IDENTITY, limits text);
@@ -109,7 +111,7 @@ def test_fill_has_limits_of_its_own(empty, owner):
     )
     command.upgrade(config, "0002")
     noted = owner.execute("SELECT DISTINCT limits FROM noted").fetchall()
-    assert noted == [{"limits": "10400ms 60003ms"}]
+    assert noted == [{"limits": "162ms 60003ms"}]  # of the first of 7 tries
 
 
 def test_validation_has_limits_of_its_own_and_what_follows_those_of_ddl(empty, owner, checkout):
@@ -122,7 +124,83 @@ def test_validation_has_limits_of_its_own_and_what_follows_those_of_ddl(empty, o
     (checkout / "migrations" / "versions" / "0099_x.py").write_text(REVISION % head)
     command.upgrade(config, "head")
     noted = owner.execute("SELECT limits FROM noted ORDER BY at").fetchall()
-    assert [each["limits"] for each in noted] == ["15400ms 60004ms", "400ms 60001ms"]
+    assert [each["limits"] for each in noted] == ["15400ms 60004ms", "50ms 60001ms"]
+
+
+@pytest.mark.parametrize(
+    ("limit_ms", "tries", "expected"),
+    [
+        pytest.param(2_000, 7, [50, 62, 125, 250, 500, 1_000, 2_000], id="default"),
+        pytest.param(2_000, 1, [2_000], id="one-try"),
+        pytest.param(20, 3, [20, 20, 20], id="shorter-than-the-shortest"),
+        pytest.param(0, 3, [0, 0, 0], id="no-limit"),
+        pytest.param(2_000, 20, [50] * 14 + [62, 125, 250, 500, 1_000, 2_000], id="many-tries"),
+    ],
+)
+def test_patience_doubles_and_the_last_try_has_all_of_it(limit_ms, tries, expected):
+    limit = Limit(limit_ms, 7)
+    assert [limit.of_try(n, tries - 1) for n in range(tries)] == [Limit(ms, 7) for ms in expected]
+
+
+def test_ddl_gives_way_to_writers_until_it_finds_its_moment(empty):
+    config = migrate.config(empty, SKIP)
+    command.upgrade(config, "0001")
+    told = []
+    with writing(empty, 0.5), migrate._told(told.append):
+        command.upgrade(config, "0002")
+    tries = [line for line in told if re.search(r"stopped at a lock of .*; try \d of 7", line)]
+    assert "a session, for 50 ms; try 2 of 7" in tries[0]
+    with connect(empty.postgres) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0002",)
+
+
+def test_fill_tries_a_batch_again_of_which_a_writer_holds_a_row(empty, owner, monkeypatch):
+    monkeypatch.setenv("STAGE1_BACKFILL_LOCK_TIMEOUT_MS", "2000")
+    config = migrate.config(empty, SKIP)
+    command.upgrade(config, "0001")
+    filled(owner, 300)
+    a_row = "(SELECT run_id FROM walkforward_runs ORDER BY run_id LIMIT 1 OFFSET 150)"
+    told = []
+    batch = backfill._Batches._patiently
+    with connect(empty.postgres) as writer:
+        timer = threading.Timer(1, writer.rollback)
+
+        def locked(batches, statement):
+            if not timer.ident:  # the first batch: before it, the columns are added
+                writer.execute(f"SELECT FROM walkforward_runs WHERE run_id = {a_row} FOR UPDATE")
+                timer.start()
+            return batch(batches, statement)
+
+        monkeypatch.setattr(backfill._Batches, "_patiently", locked)
+        with migrate._told(told.append):
+            command.upgrade(config, "0002")
+        timer.join()
+    assert [line for line in told if "a row is locked; again in" in line]
+    assert not [line for line in told if "try 2" in line]
+    left = "SELECT count(*) AS n FROM walkforward_runs WHERE serialized_config IS NULL"
+    assert owner.execute(left).fetchone() == {"n": 0}
+
+
+def test_only_the_stamp_waits_for_the_disk(empty, owner):
+    config = migrate.config(empty, SKIP)
+    command.upgrade(config, "0001")
+    filled(owner, 3)
+    name = empty.postgres.parameters["dbname"]
+    with connect(empty.postgres, autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} SET synchronous_commit = local")
+    owner.execute(NOTE)
+    owner.execute(
+        "CREATE OR REPLACE FUNCTION note_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" INSERT INTO noted (limits) SELECT {SYNC}; RETURN NEW; END $$"
+    )
+    for table in ("walkforward_runs", "alembic_version"):
+        owner.execute(
+            f"CREATE TRIGGER tg_00_note BEFORE UPDATE ON {table}"
+            " FOR EACH ROW EXECUTE FUNCTION note_row()"
+        )
+    command.upgrade(config, "0002")
+    noted = owner.execute("SELECT DISTINCT limits FROM noted ORDER BY 1").fetchall()
+    assert [each["limits"] for each in noted] == ["alembic_version local", "walkforward_runs off"]
 
 
 def test_fill_tells_how_far_it_is(empty, owner, monkeypatch):
