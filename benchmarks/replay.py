@@ -1,7 +1,8 @@
 """Time `stage1 replay` against `psql -f`: whole processes, one server, one run.
 
 The server is the benchmark's own, with fsync. psql gets every parent beforehand, so that all of
-its statements succeed; both write into databases cloned from one template.
+its statements succeed; both write into databases cloned from one template. At last `stage1` alone
+takes 1 GB: the rate and the peak memory must stay.
 
 Run: .venv/bin/python -m benchmarks.replay
 """
@@ -35,7 +36,20 @@ WANTED = {
     "50 MB, 1% new": 20,
     "5 MB, first": 3,
 }
+MB = 10**6
+LARGE_MB = 1_000
+LARGE_RATE = 0.5
+"""The least part of the rate of the 50 MB file."""
+LARGE_PEAK_MB = 200
 STAGE1 = Path(sys.executable).with_name("stage1")
+# Linux carries the peak of a parent over to its children: between is one that is small.
+BETWEEN = """
+import os, sys
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, used = os.wait4(process, 0)
+print(used.ru_maxrss, file=sys.stderr)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 
 
 class Bench:
@@ -87,12 +101,16 @@ class Bench:
 
     def replay(self, database: str, file: Path) -> float:
         """Return the seconds of `stage1 replay`; fails unless all is in."""
+        return timed([STAGE1, "replay", file], self.variables(database))
+
+    def variables(self, database: str) -> dict[str, str]:
+        """Return the environment in which `stage1` works on a database."""
         names = {"host": "HOST", "port": "PORT", "dbname": "DB", "user": "USER"}
         names["password"] = "PASSWORD"  # noqa: S105 - the name of a variable
         login = self.login(database)
         variables = {f"STAGE1_POSTGRES_{names[k]}": str(v) for k, v in login.items()}
         variables["STAGE1_QUESTDB_REST"] = "http://127.0.0.1:1"
-        return timed([STAGE1, "replay", file], variables)
+        return variables
 
 
 def timed(command: list[object], variables: dict[str, str]) -> float:
@@ -107,6 +125,20 @@ def timed(command: list[object], variables: dict[str, str]) -> float:
     return time.monotonic() - began
 
 
+def measured(command: list[object], variables: dict[str, str]) -> tuple[int, float, float]:
+    """Run a command; return its exit code, its seconds, and its peak memory in MB."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", BETWEEN, *map(str, command)],
+        env=os.environ | variables,
+        check=False,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    seconds = time.monotonic() - began
+    return done.returncode, seconds, int(done.stderr.split()[-1]) * 1024 / MB
+
+
 @contextmanager
 def bench() -> Iterator[Bench]:
     """Start the server in a directory that goes afterwards."""
@@ -119,17 +151,17 @@ def bench() -> Iterator[Bench]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def measure(on: Bench, name: str, runs: int) -> Iterator[tuple[str, float, float]]:
-    """Yield what was measured, psql's seconds and ours, for one size of file."""
+def measure(on: Bench, name: str, runs: int) -> Iterator[tuple[str, Path, float, float]]:
+    """Yield what was measured, the file, psql's seconds and ours, for one size of file."""
     spool = generator.usual(runs=runs, folds=500, trades=runs * 250, seed=runs)
     file = on.directory / f"spool_{runs}.sql"
     file.write_bytes(spool.bytes())
     before = len(spool.statements)
     psql, ours = on.clone(f"psql_{runs}", spool), on.clone(f"ours_{runs}", spool)
-    yield f"{name}, first", on.psql(psql, file), on.replay(ours, file)
+    yield f"{name}, first", file, on.psql(psql, file), on.replay(ours, file)
     if runs <= 10:
         return
-    yield f"{name}, unchanged", on.psql(psql, file), on.replay(ours, file)
+    yield f"{name}, unchanged", file, on.psql(psql, file), on.replay(ours, file)
     # One per cent more: runs over the last dataset, which stands.
     dataset = spool.parents[-1][1]
     while len(spool.statements) < before * 1.01:
@@ -137,22 +169,46 @@ def measure(on: Bench, name: str, runs: int) -> Iterator[tuple[str, float, float
     with file.open("ab") as appended:
         for statement in spool.statements[before:]:
             appended.write(statement.encode() + b"\n")
-    yield f"{name}, 1% new", on.psql(psql, file), on.replay(ours, file)
+    yield f"{name}, 1% new", file, on.psql(psql, file), on.replay(ours, file)
+
+
+def large(on: Bench, file: Path, rate: float) -> bool:
+    """Print what 1 GB takes, made of copies of `file`; `rate` is that file's, in MB/s.
+
+    Returns whether it is within its marks.
+    """
+    block = file.read_bytes()
+    whole = on.directory / "large.sql"
+    with whole.open("wb") as written:
+        written.writelines(generator.copies(block, LARGE_MB * MB // len(block) + 1))
+    database = on.clone("large", generator.Spool())
+    code, seconds, peak = measured([STAGE1, "replay", whole], on.variables(database))
+    found = whole.stat().st_size / MB / seconds
+    print(
+        f"{'1 GB, first':18} stage1 {seconds:6.2f} s  {found:6.1f} MB/s"
+        f" (at least {LARGE_RATE} of {rate:.1f})  peak {peak:.0f} MB (at most {LARGE_PEAK_MB})"
+        f"  exit code {code}",
+        flush=True,
+    )
+    return code == 0 and found >= LARGE_RATE * rate and peak <= LARGE_PEAK_MB
 
 
 def main() -> int:
     """Print one line for each measurement; the exit code is 1 when one is below its mark."""
     failed = False
+    rates = {}
     with bench() as on:
         for name, runs in (("5 MB", 8), ("50 MB", 80)):
-            for what, psql, ours in measure(on, name, runs):
+            for what, file, psql, ours in measure(on, name, runs):
                 factor = psql / ours
                 failed |= factor < WANTED[what]
+                rates[what] = file.stat().st_size / MB / ours
                 print(
                     f"{what:18} psql {psql:7.2f} s  stage1 {ours:6.2f} s"
                     f"  {factor:6.1f}x (at least {WANTED[what]}x)",
                     flush=True,
                 )
+        failed |= not large(on, file, rates["50 MB, first"])
     return int(failed)
 
 

@@ -40,7 +40,7 @@ def wait_for(
             return
         if time.monotonic() >= deadline:
             raise Stage1Error(
-                f"Waited {wait_s:.0f} s for {other} to end.",
+                f"Waited {wait_s:g} s for {other} to end.",
                 next_step=f"run it again when {other} has ended.",
             )
         time.sleep(_POLL_S)

@@ -2,11 +2,16 @@
 
 import json
 import random
+import re
 import uuid
 from dataclasses import dataclass, field
 
 EPOCH = 1_700_000_000
 COMMENT = "-- Stage1 pending inserts"
+
+# What copies of a file must not share, each up to the place where the copy's number goes.
+IDS = re.compile(rb"'([0-9a-f]{8})-[0-9a-f]{4}-(?=[45])")
+NAMES = re.compile(rb"(_wf[0-9]+|_sim[0-9]+|btc25_[bc]|lonely)(?=['\"_])")
 
 DATASET_A = [
     "dataset_id",
@@ -297,3 +302,13 @@ def usual(runs=10, folds=500, trades=2000, seed=1):
         spool.simulation(made[0], trades // 2)
         spool.simulation(None, trades - trades // 2)
     return spool
+
+
+def copies(block, count):
+    """Yield `count` files like `block`, a file of `usual`, with ids, names and slugs of their own.
+
+    A large file is made quickly so; 65,536 copies are the most that the ids tell apart.
+    """
+    marked = NAMES.sub(rb"\1\0name", IDS.sub(rb"'\1-\0id-", block))
+    for number_ in range(count):
+        yield marked.replace(b"\0id", b"%04x" % number_).replace(b"\0name", b"%d" % number_)
