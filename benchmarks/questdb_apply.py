@@ -16,13 +16,6 @@ from questdb_ddl import Client, apply, compare_all, create_table, live_tables, p
 from questdb_ddl.tables import dataset_tables
 from stage1_schema.servers.questdb import LocalQuestDB
 
-# 2,000 tables that are created and read hold some 22,000 files open, more than a machine may allow:
-# both servers give idle ones back after a second.
-SETTINGS = {
-    "cairo.inactive.reader.ttl": "1000",
-    "cairo.wal.inactive.writer.ttl": "1000",
-    "cairo.idle.check.interval": "500",
-}
 MOST_TIMES = 1.2
 MOST_QUERIES = 5
 MOST_SECONDS = 2.0
@@ -49,7 +42,7 @@ def main(datasets: int) -> int:
     with tempfile.TemporaryDirectory() as directory:
         bare = _bare(Path(directory, "bare"), tables)
         with (
-            LocalQuestDB(Path(directory, "plan"), settings=SETTINGS) as server,
+            LocalQuestDB(Path(directory, "plan")) as server,
             Counting(server.url, timeout_ms=600_000) as client,
         ):
             client.query("select 1")
@@ -76,7 +69,7 @@ def main(datasets: int) -> int:
 
 
 def _bare(directory: Path, tables: list[object]) -> float:
-    with LocalQuestDB(directory, settings=SETTINGS) as server, Client(server.url) as client:
+    with LocalQuestDB(directory) as server, Client(server.url) as client:
         client.query("select 1")
         start = time.perf_counter()
         for table in tables:

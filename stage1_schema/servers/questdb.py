@@ -28,6 +28,11 @@ SETTINGS = {
     "cairo.writer.data.append.page.size": "256k",
     "cairo.writer.data.index.value.append.page.size": "256k",
     "cairo.o3.column.memory.size": "256k",
+    # A table that is created and read holds some 11 files open: 2,000 are more than many a machine
+    # allows, unless idle ones are given back soon.
+    "cairo.inactive.reader.ttl": "5000",
+    "cairo.wal.inactive.writer.ttl": "2000",
+    "cairo.idle.check.interval": "500",
 }
 LOG_SETTINGS = {
     "writers": "stdout",
