@@ -112,16 +112,22 @@ def report(phases, times):
     for at, took in times:
         shares = [min(at + took, ended) - max(at, began) for _, began, ended in phases]
         if max(shares) > 0:
-            writes[shares.index(max(shares))].append(took * 1000)
+            most = shares.index(max(shares))
+            writes[most].append((took * 1000, at - phases[most][1]))
     worst = 0
-    print(f"{'phase':30} {'took s':>7} {'writes':>7} {'99.9 % ms':>9} {'slowest ms':>10}")
+    print(
+        f"{'phase':30} {'took s':>7} {'writes':>7} {'99.9 % ms':>9} {'slowest ms':>10} {'at s':>6}"
+    )
     for (name, began, ended), took in zip(phases, map(sorted, writes), strict=True):
         if not took:
             continue
-        quantile = took[int(len(took) * 0.999)]
-        print(f"{name:30} {ended - began:7.1f} {len(took):7} {quantile:9.1f} {took[-1]:10.1f}")
+        quantile, (slowest, at) = took[int(len(took) * 0.999)][0], took[-1]
+        print(
+            f"{name:30} {ended - began:7.1f} {len(took):7} {quantile:9.1f} {slowest:10.1f}"
+            f" {at:6.1f}"
+        )
         if name.startswith("revision"):
-            worst = max(worst, took[-1])
+            worst = max(worst, slowest)
     return worst
 
 
@@ -149,7 +155,7 @@ def measure(settings, parameters, runs, first, last):
         with psycopg.connect(**parameters, autocommit=True) as connection:
             connection.execute(
                 "ALTER TABLE walkforward_runs"
-                " DROP CONSTRAINT uq_walkforward_runs_dataset_id_prediction_measurement"
+                " DROP CONSTRAINT IF EXISTS uq_walkforward_runs_dataset_id_prediction_measurement"
             )
             for name, statement in PLAIN.items():
                 phase(phases, name, lambda s=statement: connection.execute(s))

@@ -32,7 +32,7 @@ log = logging.getLogger("alembic.runtime.migration")
 
 PAGE = "/* page */ true"
 """The condition in the statement whose place a batch's range of keys takes."""
-TARGET_S = 0.03
+TARGET_S = 0.015
 """How long a batch should take: so long a writer of one of its rows waits."""
 FIRST = 20
 """Rows of the first batch; a trigger may take a ms for each, which nobody knows beforehand."""
@@ -148,7 +148,7 @@ class _Batches:
                     f"{self._rows:,}",
                     f"{max(estimate, self._rows):,}",
                 )
-            time.sleep(min(took / 4, LONGEST_PAUSE_S))
+            time.sleep(min(took / 2, LONGEST_PAUSE_S))
         log.info("Backfill of %s: %s rows changed", self._operation.table, f"{self._changed:,}")
 
     def _page(self, last: tuple[str, ...] | None) -> tuple[Any, ...] | None:

@@ -1,9 +1,9 @@
 """How long a step may wait for a lock and how long a statement may run, by kind of step.
 
 A statement that waits for a table's lock makes everybody behind it wait as well: plain DDL gives
-up early and is tried again, each time with twice the patience. So an idle moment is found without
-a writer noticing, and an autovacuum, which gives way after `deadlock_timeout` only, by the last
-tries. A concurrent index build blocks nobody while it waits, and has to wait for old transactions.
+up at once and is tried again, and only the last try is patient: an autovacuum gives way after
+`deadlock_timeout` only. A concurrent index build blocks nobody while it waits, and has to wait for
+old transactions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from stage1_schema.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SHORTEST_LOCK_MS = 50
+SHORT_LOCK_MS = 50
 LONGEST_PAUSE_S = 30
 
 BLOCKED = {"55P03": "a lock", "40P01": "a deadlock"}
@@ -36,9 +36,9 @@ class Limit:
         return f"SET lock_timeout = {self.lock_ms};\nSET statement_timeout = {self.statement_ms}"
 
     def of_try(self, number: int, retries: int) -> Limit:
-        """Return the limit of a try, from 0: the last one waits the whole time for a lock."""
-        shorter = max(SHORTEST_LOCK_MS, self.lock_ms >> max(retries - number, 0))
-        return replace(self, lock_ms=min(self.lock_ms, shorter))
+        """Return the limit of a try, from 0: all but the last one wait 50 ms for a lock."""
+        last = number >= retries
+        return self if last else replace(self, lock_ms=min(self.lock_ms, SHORT_LOCK_MS))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("alembic.runtime.migration")
 
 POLL_S = 0.2
-LOOK_S = 0.1
+LOOK_S = 0.02
+"""Twice within the shortest wait for a lock; the question costs some 0.1 ms."""
 SPEAK_S = 1.0
 
 # The name that a holder of the lock goes by, 63 characters at most, says since when it holds it.
@@ -51,7 +52,8 @@ _HOLDERS = f"""{_WHO} JOIN pg_locks l ON l.pid = a.pid
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
  ORDER BY a.backend_start
 """
-_BLOCKERS = f"{_WHO} WHERE a.pid = ANY(pg_blocking_pids(%s)) ORDER BY a.xact_start"
+_BLOCKING = "SELECT pg_blocking_pids(%s)"
+_BLOCKERS = f"{_WHO} WHERE a.pid = ANY(%s) ORDER BY a.xact_start"
 _OURS = """
 SELECT count(*) FROM pg_locks
  WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()
@@ -181,7 +183,8 @@ class UpgradeLock:
         told = False
         while not stop.wait(LOOK_S):
             try:
-                found = self._sessions(_BLOCKERS, pid)
+                pids = self._one(_BLOCKING, [pid])
+                found = self._sessions(_BLOCKERS, pids) if pids else ()
             except psycopg.Error:
                 return  # `verify` says it before the next step
             if not found:
@@ -193,8 +196,8 @@ class UpgradeLock:
                 log.warning("Blocked by %s", "; ".join(each.blocking for each in found))
                 told = True
 
-    def _sessions(self, query: str, number: int) -> tuple[Session, ...]:
-        rows = self._connection.execute(query, [number]).fetchall()
+    def _sessions(self, query: str, wanted: int | list[int]) -> tuple[Session, ...]:
+        rows = self._connection.execute(query, [wanted]).fetchall()
         return tuple(Session(*row) for row in rows)
 
     def _one(self, query: str, parameters: list[Any] | None = None) -> Any:  # noqa: ANN401
