@@ -246,13 +246,17 @@ def test_bar_is_for_terminals_alone(field, start, block, arguments, terminal):
         assert err == b""
 
 
-def test_bar_reaches_its_end(field, start, block):
+@pytest.mark.parametrize("news", [True, False], ids=["news", "unchanged"])
+def test_bar_reaches_its_end(field, start, block, news):
     field.write(block.bytes())
+    if not news:
+        field.replay()
     code, _, shown = on_terminal(start, field.settings, "replay", field.path)
     parts = [int(part) for part in re.findall(rb"(\d+)%", shown)]
     assert code == 0
     assert parts == sorted(parts)
     assert (parts[:1], parts[-1:]) == ([0], [100])
+    assert b"done" in shown
 
 
 @LOCKS

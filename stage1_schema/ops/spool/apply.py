@@ -73,7 +73,6 @@ class Applier:
             progress(number / len(batches))
             with self._connection.transaction():
                 self._batch(lane, units)
-        progress(1.0)
         for table in STAGED_TABLES:
             counts = self._report.tables[table.name]
             counts.unchanged += max(self._count(table) - counts.applied, 0)

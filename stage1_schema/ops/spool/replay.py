@@ -112,6 +112,7 @@ class _Run:
 
     def run(self) -> Report:
         began = time.monotonic()
+        self._told(0.0, "reading")
         report, connection = self._report, self._connection
         report.file_bytes = size = self._file.seek(0, 2)  # what comes later is the next replay's
         again = self._options.again or self._options.prune
@@ -128,6 +129,7 @@ class _Run:
         history.finish(
             connection, number, report, position=position, line=line, digest=start.digest
         )
+        self._told(1.0, "done")
         return report
 
     def _work(self, start: history.Start, size: int) -> tuple[int, int]:
