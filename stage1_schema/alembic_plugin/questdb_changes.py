@@ -17,8 +17,8 @@ from questdb_ddl import (
     ensure_table,
     is_widening,
     live_tables,
-    make_plan,
     parse_type,
+    plan_for,
     quote,
     render,
     retire,
@@ -75,7 +75,7 @@ def _alter(client: Client, operation: Alteration) -> Iterator[str]:
         _refuse_parquet(found)
         yield _change(client, found.name, render.rename_column(found.name, kept, operation.column))
         found = _standing(client, operation.table)
-    plan = make_plan([wanted(operation, found.to_table())], {found.name.lower(): found})
+    plan = plan_for(client, [wanted(operation, found.to_table())])
     # The revision says what it does; its hazards were seen when it was written and planned.
     for step in apply(client, plan, allow=list(Hazard)):
         yield step.sql
