@@ -63,6 +63,9 @@ def jobs(database: str, *, spool: Path, pull: str | None = None) -> list[Job]:
     ]
 
 
+MARK = "# Written by stage1 schedule, which replaces and removes it.\n"
+
+
 class Cron:
     """The user's crontab."""
 
@@ -113,8 +116,13 @@ class Systemd:
         """Install `jobs`, or take ours out when there are none; return what was done."""
         units = self._units(jobs)
         directory = self._directory()
-        standing = {*directory.glob("stage1-*.timer"), *directory.glob("stage1-*.service")}
+        standing = {path for path in directory.glob("stage1-*.*") if _is_ours(path)}
         gone = sorted(standing - set(units))
+        if foreign := next((path for path in units if path.exists() and not _is_ours(path)), None):
+            raise Stage1Error(
+                f"{foreign} was not written by stage1 schedule; nothing was changed.",
+                next_step="rename it, or remove it if it is not needed.",
+            )
         changed = [
             path for path, text in units.items() if not path.exists() or path.read_text() != text
         ]
@@ -150,12 +158,12 @@ class Systemd:
             base = self._directory() / f"stage1-{job.name}"
             line = _systemd_quoted(job.line)
             units[base.with_suffix(".service")] = (
-                f"[Unit]\nDescription=Stage1: {job.title}\n\n[Service]\nType=oneshot\n"
+                f"{MARK}[Unit]\nDescription=Stage1: {job.title}\n\n[Service]\nType=oneshot\n"
                 f"WorkingDirectory={str(Path.cwd()).replace('%', '%%')}\n"
                 f"ExecStart=/bin/sh -c {line}\n"
             )
             units[base.with_suffix(".timer")] = (
-                f"[Unit]\nDescription=Stage1: {job.title}, every night\n\n[Timer]\n"
+                f"{MARK}[Unit]\nDescription=Stage1: {job.title}, every night\n\n[Timer]\n"
                 f"OnCalendar=*-*-* {job.hour:02d}:{job.minute:02d}:00\nPersistent=true\n\n"
                 "[Install]\nWantedBy=timers.target\n"
             )
@@ -163,6 +171,11 @@ class Systemd:
 
     def _systemctl(self, *words: str) -> None:
         _run(["systemctl", "--user", *words])
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether we wrote a unit: an operator may have others of such a name."""
+    return path.is_file() and path.read_text(errors="replace").startswith(MARK)
 
 
 def _systemd_quoted(line: str) -> str:

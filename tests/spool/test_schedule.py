@@ -147,16 +147,27 @@ def test_timers_are_installed_replaced_and_removed(home):
         if line.startswith("--user enable")
     ]
     assert len(enabled) == 4
-    (units / "other.timer").write_text("mine")
+    own = {"other.timer", "stage1-server.service", "stage1-web.timer"}
+    for name in own:
+        (units / name).write_text("[Unit]\nDescription=Stage1: mine\n")
     assert systemd.change(jobs()) == ["The timers stay as they are."]
     systemd.change(jobs()[:1])
     assert {path.name for path in units.iterdir()} == {
         "stage1-replay.service",
         "stage1-replay.timer",
-        "other.timer",
+        *own,
     }
     systemd.change([])
-    assert [path.name for path in units.iterdir()] == ["other.timer"]
+    assert {path.name for path in units.iterdir()} == own
+
+
+def test_somebody_elses_unit_of_one_of_our_names_is_left(home):
+    units = home / ".config" / "systemd" / "user"
+    units.mkdir(parents=True)
+    (units / "stage1-backup.service").write_text("mine")
+    with pytest.raises(Stage1Error, match=r"stage1-backup.service was not written by"):
+        schedule.Systemd().change(jobs())
+    assert [path.read_text() for path in units.iterdir()] == ["mine"]
 
 
 def test_timers_that_could_not_be_enabled_are_by_the_next_run(home):
