@@ -39,18 +39,47 @@ def test_plain_insert_that_a_cut_left_is_not_run_later_either(field, run):
     assert field.count("walkforward_folds") == 3
 
 
-NOTES = "log: INSERT INTO datasets (x) VALUES (1) failed; -- /* $$ twice"
+NOTES = {
+    "failed": "log: INSERT INTO datasets (x) VALUES (1) failed; -- /* $$ twice",
+    "valid": "log: INSERT INTO datasets (dataset_id, dataset_slug)"
+    " VALUES ($$9c5a7c0e-5f0e-4c7e-8d5c-0123456789ab$$, $$evil$$); more text",
+    "digits": "log: INSERT INTO datasets (x) VALUES (1); more text",
+    "long": "log: INSERT INTO datasets " + 300_000 * "y",
+}
+
+
+@pytest.mark.parametrize("kind", NOTES)
+def test_text_that_looks_like_a_statement_is_text(field, kind):
+    spool = generator.Spool()
+    spool.simulation(None, trades=1)
+    spool.statements[1] = spool.statements[1].replace("it''s a cap", NOTES[kind])
+    data = lines(*spool.statements)
+    field.replay(data[: data.index(NOTES[kind]) + len(NOTES[kind]) - 4])
+    assert [held[1] for held in field.quarantine()] == ["tail"]
+    assert field.count("datasets") == field.count("simulation_trade_buckets") + 1 == 1
+    report = field.replay(data)
+    assert (report.exit_code, report.open_quarantine) == (0, 0)
+    stands(field, spool)
+
+
+def test_statement_behind_one_that_breaks_off_in_its_line_is_taken(field, run):
+    row, first, second, third = run.statements
+    half = second[: second.index("'") + 9]
+    field.replay(lines(row, half + first, third))
+    assert [held[1] for held in field.quarantine()] == ["broken"]
+    assert field.all("SELECT fold_number FROM walkforward_folds ORDER BY 1") == [(0,), (2,)]
 
 
 @pytest.mark.slow
-def test_cut_anywhere_and_then_whole(field):
+@pytest.mark.parametrize("kind", ["failed", "valid"])
+def test_cut_anywhere_and_then_whole(field, kind):
     spool = generator.Spool()
     spool.simulation(None, trades=1)
-    spool.statements[1] = spool.statements[1].replace("it''s a cap", NOTES)
+    spool.statements[1] = spool.statements[1].replace("it''s a cap", NOTES[kind])
     data = lines(*spool.statements).encode()
     ends = [m.end() for m in re.finditer(rb";\n", data)]
-    noted = data.index(NOTES.encode())
-    cuts = {*range(noted, noted + len(NOTES)), *range(0, len(data), 11)}
+    noted = data.index(NOTES[kind].encode())
+    cuts = {*range(noted, noted + len(NOTES[kind])), *range(0, len(data), 11)}
     for cut in sorted(cuts | {end - n for end in ends for n in (1, 2, 3)}):
         field.connection.execute("DELETE FROM datasets; TRUNCATE spool_replays, spool_quarantine")
         field.replay(data[:cut])

@@ -114,8 +114,8 @@ class Counted:
 
 
 def test_no_byte_is_searched_twice_for_the_next_statement(monkeypatch):
-    counted = Counted(reader._START)
-    monkeypatch.setattr(reader, "_START", counted)
+    counted = Counted(reader._LINE_START)
+    monkeypatch.setattr(reader, "_LINE_START", counted)
     monkeypatch.setattr(reader, "WINDOW", 1 << 16)
     data = "SELECT 1;\n" * 20_000
     assert len(read(data)[0]) == 20_000

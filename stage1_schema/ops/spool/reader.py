@@ -2,8 +2,9 @@
 
 A statement ends at a `;` outside quotes and comments. One without it at the end of the file is a
 tail that has not arrived. Where a quote is left open, reading goes on at the next statement of the
-contract that is whole, so that one stray quote does not swallow what follows. In a comment or a
-body in dollars that is left open nothing is a statement: all of it is a tail.
+contract that is whole and begins a line, so that one stray quote does not swallow what follows;
+within a line text that looks like a statement is text. In a comment or a body in dollars that is
+left open nothing is a statement: all of it is a tail.
 """
 
 from __future__ import annotations
@@ -39,11 +40,14 @@ _DOLLAR = re.compile(rb"\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$")
 _NESTED = re.compile(rb"/\*|\*/")
 _LINE_END = re.compile(rb"\r\n?|\n")
 _WORD = re.compile(rb"[\w$\x80-\xff]")
-_START = re.compile(
-    rb"INSERT\s+INTO\s+(?:%s)\b|SELECT\s+%s\s*\("
-    % ("|".join(TABLES).encode(), UPSERT_DATASET.encode()),
-    re.IGNORECASE,
+_STATEMENT = rb"(?:INSERT\s+INTO\s+(?:%s)\b|SELECT\s+%s\s*\()" % (
+    "|".join(TABLES).encode(),
+    UPSERT_DATASET.encode(),
 )
+_START = re.compile(_STATEMENT, re.IGNORECASE)
+_LINE_START = re.compile(rb"(?<=[\r\n])" + _STATEMENT, re.IGNORECASE)
+TRIED = 8
+"""How many places within a broken line are tried, from each of its ends, for a statement."""
 
 
 class State(Enum):
@@ -185,21 +189,30 @@ class Reader:
             hurried = boundary is not None and len(self._buffer) - boundary > MARGIN
             if end is not None or (hurried and not _open(shields)) or not self._grow():
                 break
-        if end is not None:
-            spans = boundary is not None and boundary < end
-            if not spans or self._parses(self._buffer[self._at : end]):
-                return self._raw(end, State.WHOLE)
         starts = [
             found.start()
             for found in _START.finditer(self._buffer, self._at + 1, end or len(self._buffer))
             if not any(begin < found.start() < past for begin, past in shields)
         ]
-        if starts and (end is not None or self._is_whole_at(starts)):
-            return self._raw(starts[0], State.BROKEN)
-        if end is not None:
-            return self._raw(end, State.WHOLE)  # its parser says what is wrong
-        tail = self._drained or _open(shields)
-        return self._raw(len(self._buffer), State.TAIL if tail else State.BROKEN)
+        if end is not None and (not starts or self._parses(self._buffer[self._at : end])):
+            return self._raw(end, State.WHOLE)
+        lines = [start for start in starts if self._buffer[start - 1] in b"\r\n"]
+        if end is None and not (lines and self._is_whole_at(lines)):
+            tail = self._drained or _open(shields)
+            return self._raw(len(self._buffer), State.TAIL if tail else State.BROKEN)
+        stop = lines[0] if lines else end or len(self._buffer)
+        if (within := self._within([start for start in starts if start < stop], stop)) is not None:
+            return self._raw(within, State.BROKEN)
+        # Without a line that begins anew its parser says what is wrong.
+        return self._raw(stop, State.BROKEN if lines else State.WHOLE)
+
+    def _within(self, starts: list[int], stop: int) -> int | None:
+        """Return where a whole statement begins in a line that breaks off before it."""
+        for start in dict.fromkeys((*starts[:TRIED], *starts[-TRIED:])):
+            end, _ = _statement_end(self._buffer, start, stop, final=True)
+            if end is not None and self._parses(self._buffer[start:end]):
+                return start
+        return None
 
     def _is_whole_at(self, starts: list[int]) -> bool:
         """Tell whether a statement of the contract that has arrived whole begins at one of these.
@@ -218,11 +231,11 @@ class Reader:
         return len(self._buffer) - self._at < LONGEST and self._more()
 
     def _boundary(self) -> int | None:
-        """Return where the next statement seems to start; no byte is searched twice."""
+        """Return where a line seems to start with a statement; no byte is searched twice."""
         at = self._base + self._at
         if self._start <= at:
             begin = max(at + 1, self._searched)
-            if found := _START.search(self._buffer, begin - self._base):
+            if found := _LINE_START.search(self._buffer, begin - self._base):
                 self._start = self._searched = self._base + found.start()
             else:
                 self._searched = max(begin, self._base + len(self._buffer) - OVERLAP)
