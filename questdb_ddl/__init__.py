@@ -86,10 +86,12 @@ from questdb_ddl.introspect import live_tables
 from questdb_ddl.kept import drop_old, old_tables
 from questdb_ddl.names import check_column_name, check_table_name, quote, slug
 from questdb_ddl.plan import Hazard, Plan, Refusal, Step, fingerprint, make_plan
-from questdb_ddl.rebuild import Rebuilt, UnfinishedTrim, rebuild, trim, unfinished_trims
+from questdb_ddl.rebuild import rebuild
 from questdb_ddl.rebuild_plan import RebuildPlan, plan_rebuild
+from questdb_ddl.rebuild_run import Rebuilt
 from questdb_ddl.render import create_table
 from questdb_ddl.spec import Column, Kind, LiveColumn, LiveTable, PartitionBy, Table
+from questdb_ddl.trim import UnfinishedTrim, trim, unfinished_trims
 from questdb_ddl.types import (
     Array,
     Binary,

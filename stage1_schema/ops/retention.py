@@ -18,8 +18,8 @@ from sqlalchemy import text
 from questdb_ddl import PartitionBy, live_tables
 from questdb_ddl.names import literal, quote
 from questdb_ddl.plan import ahead_of
-from questdb_ddl.rebuild import UnfinishedTrim, unfinished_trims
 from questdb_ddl.tables import RETENTION, TRADING_SIM_TRACES, WALKFORWARD_PREDICTIONS
+from questdb_ddl.trim import UnfinishedTrim, unfinished_trims
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import ConfirmationError
 from stage1_schema.ops import owned, series

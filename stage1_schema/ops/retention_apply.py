@@ -16,7 +16,7 @@ from questdb_ddl import QuestDBDDLError, VerificationFailed, live_tables, render
 from questdb_ddl.export import export, refuse_rounding
 from questdb_ddl.kept import old_tables
 from questdb_ddl.names import literal, quote
-from questdb_ddl.rebuild import trim, unfinished_trims
+from questdb_ddl.trim import trim, unfinished_trims
 from stage1_schema.errors import QuestDBError, Stage1Error, VerificationError
 from stage1_schema.ops import owned, series
 from stage1_schema.ops.retention import RUN_TABLES, partitions

@@ -6,7 +6,8 @@ import pytest
 
 from questdb_ddl import Client, PartitionBy, live_tables, quote, render
 from questdb_ddl.kept import old_tables
-from questdb_ddl.rebuild import rebuild, trim, unfinished_trims
+from questdb_ddl.rebuild import rebuild
+from questdb_ddl.trim import trim, unfinished_trims
 from tests.questdb.rebuilding import HOUR, JANUARY, Killed, table_of
 
 FEW = 60
@@ -69,7 +70,7 @@ def _trim(client, table):
 def test_killed_at_every_statement_a_second_run_converges(
     mortal, name, ilp, monkeypatch, run, dies, stray
 ):
-    monkeypatch.setattr(sys.modules["questdb_ddl.rebuild"], "_SETTLE_SECONDS", 0.02)
+    monkeypatch.setattr(sys.modules["questdb_ddl.rebuild_run"], "_SETTLE_SECONDS", 0.02)
     mortal.dies = dies
     number = 0
     while True:

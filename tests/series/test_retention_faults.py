@@ -33,7 +33,7 @@ from tests.series.test_retention import (
     runs,  # noqa: F401 - a fixture
 )
 
-rebuild = importlib.import_module("questdb_ddl.rebuild")  # the package has a function so called
+rebuild_run = importlib.import_module("questdb_ddl.rebuild_run")
 pytestmark = pytest.mark.usefixtures("runs", "quick")
 KINDS = {
     "partitions": (
@@ -58,7 +58,7 @@ KINDS = {
 @pytest.fixture
 def quick(monkeypatch):
     """No writer is connected here: nothing has to be waited for."""
-    monkeypatch.setattr(rebuild, "_SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(rebuild_run, "_SETTLE_SECONDS", 0.0)
 
 
 class Boundaries:
@@ -176,7 +176,7 @@ PROGRAM = """
 import importlib, os, signal, sys
 from questdb_ddl import Client
 from stage1_schema.cli import main
-importlib.import_module("questdb_ddl.rebuild")._SETTLE_SECONDS = 0.0
+importlib.import_module("questdb_ddl.rebuild_run")._SETTLE_SECONDS = 0.0
 left = int(sys.argv.pop(1))
 execute = Client.execute
 def counted(self, sql):
@@ -223,7 +223,7 @@ def stop_trim(stores, directory):
         return rename
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(rebuild._Run, "_rename", told(rebuild._Run._rename))
+        patched.setattr(rebuild_run.Run, "_rename", told(rebuild_run.Run._rename))
         with pytest.raises(Killed):
             retention_apply.apply(stores, retention.plan(stores), directory)
 
@@ -263,7 +263,7 @@ def test_an_unfinished_trim_goes_by_its_own_values(stores, questdb, filled, tmp_
 
 def test_a_run_that_is_exported_again_after_its_trim(stores, questdb, filled, lines, tmp_path):
     before = filled("runs")
-    trim = rebuild.trim
+    trim = retention_apply.trim
 
     def trimmed(*arguments, **options):
         trim(*arguments, **options)
