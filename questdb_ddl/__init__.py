@@ -69,7 +69,6 @@ from questdb_ddl.apply import (
     retired_name,
 )
 from questdb_ddl.client import Client
-from questdb_ddl.copying import Suspects, suspects
 from questdb_ddl.diff import Comparison, Difference, DifferenceKind, compare, compare_all
 from questdb_ddl.errors import (
     AuthenticationFailed,
@@ -91,6 +90,7 @@ from questdb_ddl.rebuild_plan import RebuildPlan, plan_rebuild
 from questdb_ddl.rebuild_run import Rebuilt
 from questdb_ddl.render import create_table
 from questdb_ddl.spec import Column, Kind, LiveColumn, LiveTable, PartitionBy, Table
+from questdb_ddl.time_units import Suspects, suspects
 from questdb_ddl.trim import UnfinishedTrim, trim, unfinished_trims
 from questdb_ddl.types import (
     Array,

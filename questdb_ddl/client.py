@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote_plus, unquote, urlsplit
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _ANSWERS = ("error", "dataset", "ddl", "dml")
 _REFUSED_LOGIN = (401, 403)
+_OVERTAKEN = "cached query plan cannot be used because table schema has changed"
+_OVERTAKEN_WAITS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 HEADER_BUFFER = 64448
 """What http.request.header.buffer.size is in bytes unless server.conf says otherwise."""
 
@@ -186,6 +189,21 @@ class Client:
             ) from None
 
     def _answer(self, sql: str, sent: str | None = None) -> dict[str, Any]:
+        """Return the server's answer; a statement that a change of its table overtook goes again.
+
+        A writer that adds columns one after the other outruns the server's own tries. Nothing was
+        carried out then: the error comes before the first row.
+        """
+        for seconds in _OVERTAKEN_WAITS:
+            try:
+                return self._answer_once(sql, sent)
+            except QueryError as error:
+                if _OVERTAKEN not in error.message:
+                    raise
+            time.sleep(seconds)
+        return self._answer_once(sql, sent)
+
+    def _answer_once(self, sql: str, sent: str | None) -> dict[str, Any]:
         try:
             response = self._pool.request(
                 "GET",

@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING
 from questdb_ddl.client import SAFE_BYTES, sent_bytes
 from questdb_ddl.names import quote
 from questdb_ddl.rebuild_names import Names
+from questdb_ddl.time_units import (
+    MICROSECONDS,
+    MILLISECONDS,
+    SECONDS,
+    TOO_LATE,
+    US_PER_SECOND,
+    as_timestamp,
+    microseconds,
+    nanoseconds,
+)
 from questdb_ddl.types import (
     Array,
     Binary,
@@ -28,15 +38,7 @@ if TYPE_CHECKING:
     from questdb_ddl.client import Client
     from questdb_ddl.spec import LiveTable, Table
 
-US_PER_SECOND = 1_000_000
 _COLUMNS_PER_QUERY = 200
-_SECONDS, _MILLISECONDS, _MICROSECONDS = 10**8, 10**11, 10**14
-_TOO_LATE = 10**17
-"""Microseconds since 1970 below which a time was sent in too coarse a unit, or above too fine.
-
-The contract's rule by magnitude (part 5), which is in nanoseconds there: a value below 1e11 is in
-seconds, below 1e14 in milliseconds, below 1e17 in microseconds. 1e17 µs is the year 5138.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,76 +53,6 @@ class Month:
     def condition(self) -> str:
         """The slice as an SQL condition on the designated timestamp called `{}`."""
         return f"{{0}} >= cast({self.start} as timestamp) and {{0}} < cast({self.end} as timestamp)"
-
-
-@dataclass(frozen=True, slots=True)
-class Suspects:
-    """Rows whose time looks like another unit, by how it was sent, and those ahead of the clock.
-
-    The first three came in as seconds, milliseconds and microseconds and were read as
-    nanoseconds (or each a thousandfold off, which is the same instant); `too_late` lies after
-    the year 5138; `future` is ahead of the server's clock by more than a day and not too late.
-    """
-
-    seconds: int = 0
-    milliseconds: int = 0
-    microseconds: int = 0
-    too_late: int = 0
-    future: int = 0
-
-    @property
-    def movable(self) -> int:
-        """How many rows a known factor brings to where they belong."""
-        return self.seconds + self.milliseconds + self.microseconds + self.too_late
-
-    def __str__(self) -> str:
-        told = {
-            "sent in seconds (they stand in the first 2 minutes of 1970)": self.seconds,
-            "sent in milliseconds (they stand on 1970-01-01)": self.milliseconds,
-            "sent in microseconds (they stand before 1973-03-03)": self.microseconds,
-            "sent in too fine a unit (they stand after the year 5138)": self.too_late,
-            "ahead of the server's clock": self.future,
-        }
-        return ", ".join(f"{count:,} rows {what}" for what, count in told.items() if count)
-
-
-def suspects(client: Client, live: LiveTable) -> Suspects:
-    """Return how many rows of `live` lie where only a wrong unit puts them; reads every time."""
-    stamp = quote(live.designated_timestamp or "")
-    us = microseconds(live)
-    conditions = {
-        "seconds": f"{us} < {_SECONDS}",
-        "milliseconds": f"{us} >= {_SECONDS} and {us} < {_MILLISECONDS}",
-        "microseconds": f"{us} >= {_MILLISECONDS} and {us} < {_MICROSECONDS}",
-        "too_late": f"{us} >= {_TOO_LATE}",
-        "future": f"{stamp} > dateadd('d', 1, now()) and {us} < {_TOO_LATE}",
-    }
-    # Two queries, each on an interval of the designated timestamp: a table can be large.
-    early = f"{stamp} < cast({_MICROSECONDS} as timestamp)"
-    late = f"{stamp} > dateadd('d', 1, now())"
-    counts = dict.fromkeys(conditions, 0)
-    for interval, names in ((early, ("seconds", "milliseconds", "microseconds")),
-                            (late, ("too_late", "future"))):  # fmt: skip
-        sums = ", ".join(f"sum(case when {conditions[n]} then 1 else 0 end) {n}" for n in names)
-        rows = client.query(f"select {sums} from {quote(live.name)} where {interval}")
-        counts |= {name: rows[0][name] or 0 for name in names} if rows else {}
-    return Suspects(**counts)
-
-
-def microseconds(live: LiveTable) -> str:
-    """Return the SQL of the designated timestamp of `live` as microseconds since 1970."""
-    return f"cast({_as_timestamp(live)} as long)"
-
-
-def _as_timestamp(live: LiveTable) -> str:
-    stamp = quote(live.designated_timestamp or "")
-    return f"cast({stamp} as timestamp)" if nanoseconds(live) else stamp
-
-
-def nanoseconds(live: LiveTable) -> bool:
-    """Tell whether the designated timestamp of `live` counts nanoseconds."""
-    column = live.column(live.designated_timestamp or "")
-    return column is not None and isinstance(column.type, TimestampNs)
 
 
 class Copy:
@@ -186,19 +118,19 @@ class Copy:
         us = microseconds(self.source)
         finer = f"cast({self._stamp} as long)" if nanoseconds(self.source) else f"{us} * 1000"
         moved = (
-            f"case when {us} < {_SECONDS} then {finer} * {US_PER_SECOND} "
-            f"when {us} < {_MILLISECONDS} then {finer} * 1000 "
-            f"when {us} < {_MICROSECONDS} then {finer} else {us} / 1000 end"
+            f"case when {us} < {SECONDS} then {finer} * {US_PER_SECOND} "
+            f"when {us} < {MILLISECONDS} then {finer} * 1000 "
+            f"when {us} < {MICROSECONDS} then {finer} else {us} / 1000 end"
         )
         wanted = self.target.column(self.target.designated_timestamp)
         exact = wanted is not None and isinstance(wanted.type, TimestampNs)
         return f"cast(({moved}){' * 1000' if exact else ''} as {wanted.type if wanted else ''})"
 
     def _suspect(self) -> str:
-        early = f"{self._stamp} < cast({_MICROSECONDS} as timestamp)"
+        early = f"{self._stamp} < cast({MICROSECONDS} as timestamp)"
         if nanoseconds(self.source):  # they end in 2262
             return early
-        return f"({early} or {self._stamp} >= cast({_TOO_LATE} as timestamp))"
+        return f"({early} or {self._stamp} >= cast({TOO_LATE} as timestamp))"
 
     def _rest(self, month: Month | None) -> str:
         conditions = [month.condition.format(self._stamp)] if month else []
@@ -211,17 +143,44 @@ class Copy:
     @cached_property
     def _may_repeat(self) -> bool:
         """Whether the source does not deduplicate by the very keys of the target."""
+        if self._coarser:
+            return True
         found = [self.source.column(key) for key in self.keys[1:]]
         wanted = {self.source.designated_timestamp, *(column.name for column in found if column)}
         return {key.lower() for key in self.source.dedup_keys} != {
             name.lower() for name in wanted if name
         }
 
+    @cached_property
+    def _coarser(self) -> bool:
+        """Whether the target's time drops the digits below a microsecond."""
+        wanted = self.target.column(self.target.designated_timestamp)
+        exact = wanted is not None and isinstance(wanted.type, TimestampNs)
+        return nanoseconds(self.source) and not exact
+
+    def rounded(self) -> int:
+        """Return how many rows have a time with digits below a microsecond that are dropped."""
+        if not self._coarser:
+            return 0
+        rows = self.client.query(
+            f"select count() as rows from {quote(self.source.name)} "
+            f"where cast({self._stamp} as long) % 1000 != 0"
+        )
+        return int(rows[0]["rows"])
+
     def _rows(self, columns: tuple[str, ...], month: Month | None) -> str:
         """Return the SELECT of the source's rows, one for each key of the target."""
-        rows = f"select {self._shown(columns)} from {quote(self.source.name)}{self._rest(month)}"
+        source = f"from {quote(self.source.name)}{self._rest(month)}"
+        rows = f"select {self._shown(columns)} {source}"
         if not self._may_repeat:
             return rows
+        if self._coarser:
+            all_columns = tuple(dict.fromkeys((*self.keys, *columns)))
+            stamp, keys = quote(self.keys[0]), ", ".join(map(quote, self.keys))
+            return (
+                f"select {', '.join(map(quote, columns))} from (select {self._shown(all_columns)} "
+                f"{source}) timestamp({stamp}) latest on {stamp} partition by {keys}"
+            )
         found = [self.source.column(k) for k in self.keys[1:]]
         keys = ", ".join([self._stamp, *(quote(c.name) for c in found if c)])
         return f"{rows} latest on {self._stamp} partition by {keys}"
@@ -233,7 +192,7 @@ class Copy:
 
     def months(self) -> list[Month]:
         """Return the months that the source has rows in, the oldest first."""
-        floor = f"timestamp_floor('M', {_as_timestamp(self.source)})"
+        floor = f"timestamp_floor('M', {as_timestamp(self.source)})"
         rows = self.client.query(
             f"select cast(lo as long) start, cast(dateadd('M', 1, lo) as long) stop, n from "
             f"(select {floor} lo, count() n from {quote(self.source.name)}{self._rest(None)})"

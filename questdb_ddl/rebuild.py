@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from questdb_ddl import render
 from questdb_ddl.errors import PlanRefused
 from questdb_ddl.rebuild_names import Names
-from questdb_ddl.rebuild_plan import other_under_way, plan_rebuild, state, under_way
+from questdb_ddl.rebuild_plan import plan_rebuild
 from questdb_ddl.rebuild_run import Rebuilt, Run
 
 if TYPE_CHECKING:
@@ -51,19 +51,15 @@ def rebuild(
     'MONTH'
     >>> dropped = drop_old(client, "ticks", rebuilt.kept_as), drop(client, "ticks")
     """
-    names, stands = state(client, declared.name)
-    if under_way(names, stands):
-        if names.mode == "_trimmed" or (fix_timestamps and not names.fixed):
-            raise PlanRefused(other_under_way(names))
-        return Run(client, declared, names, on_step).finish()
     plan = plan_rebuild(
         client, declared, fix_timestamps=fix_timestamps, writers_stopped=writers_stopped
     )
     if plan.refusals:
         raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
-    if plan.empty or plan.target is None:
+    if plan.empty:
         return Rebuilt(plan.table)
-    names = Names(plan.table, "_fixed" if fix_timestamps else "")
-    client.execute(render.create_table(plan.target.renamed(names.new)))
-    on_step(f"created {names.new}")
+    names = Names(plan.table, "_fixed" if plan.fix_timestamps else "")
+    if plan.target is not None:
+        client.execute(render.create_table(plan.target.renamed(names.new)))
+        on_step(f"created {names.new}")
     return Run(client, declared, names, on_step).finish()

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from questdb_ddl import render
 from questdb_ddl.client import HEADER_BUFFER, SAFE_BYTES, sent_bytes
-from questdb_ddl.copying import Copy, Suspects, suspects
+from questdb_ddl.copying import Copy
 from questdb_ddl.diff import compare
 from questdb_ddl.errors import DeclarationError, QueryError
-from questdb_ddl.introspect import live_tables, parameter
+from questdb_ddl.introspect import parameter
 from questdb_ddl.names import MAX_NAME_LENGTH, literal
-from questdb_ddl.rebuild_names import MODES, Names
+from questdb_ddl.rebuild_names import Names
+from questdb_ddl.rebuild_state import in_its_way, other_under_way, state, strangers, under_way
 from questdb_ddl.spec import Column, Kind
+from questdb_ddl.time_units import Suspects, suspects
 from questdb_ddl.types import Symbol
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ class RebuildPlan:
 
     `reasons` say what differs (empty: nothing to do), `refusals` why it is not done, `target` is
     the new table with the columns that writers added. `under_way` tells an unfinished rebuild.
+    `rounded` rows lose digits of their time.
     """
 
     table: str
@@ -42,6 +45,7 @@ class RebuildPlan:
     refusals: tuple[str, ...]
     under_way: bool = False
     fix_timestamps: bool = False
+    rounded: int = 0
 
     @property
     def empty(self) -> bool:
@@ -59,6 +63,11 @@ class RebuildPlan:
             lines.append(
                 f"-- {double:,} rows repeat the keys of another row: the new table holds the last "
                 f"one of each, {self.keys:,} rows"
+            )
+        if self.rounded:
+            lines.append(
+                f"-- {self.rounded:,} rows have a time finer than a microsecond: the digits below "
+                "it are dropped"
             )
         if str(self.suspects):
             moves = self.fix_timestamps and self.suspects.movable
@@ -90,25 +99,30 @@ def plan_rebuild(
     names, stands = state(client, declared.name)
     live = stands.get(declared.name.lower())
     if under_way(names, stands):
-        other = names.mode == "_trimmed" or (fix_timestamps and not names.fixed)
+        refused = list(
+            resuming_refusals(client, declared, names, stands, writers_stopped=writers_stopped)
+        )
+        if names.mode == "_trimmed" or (fix_timestamps and not names.fixed):
+            refused.insert(0, other_under_way(names))
         return RebuildPlan(
-            declared.name, None, 0, 0, 0, Suspects(), (),
-            (other_under_way(names),) if other else (),
+            declared.name, None, 0, 0, 0, Suspects(), (), tuple(refused),
             under_way=True, fix_timestamps=names.fixed,
         )  # fmt: skip
     if live is None:
         raise DeclarationError(f"There is no table {declared.name} to rebuild.")
     reasons, refusals = [], list(_refusals(client, declared, live))
+    refusals += in_its_way(client, live.name)
     if not writers_stopped:
         refusals += _endangered_writers(client)
     found = Suspects()
     target = None
-    rows = keys = 0
+    rows = keys = rounded = 0
     if not refusals or live.designated_timestamp:
         found = suspects(client, live)
         target = target_for(declared, live)
         copy = Copy(client, live, target)
         rows, keys = copy.distinct_keys()
+        rounded = copy.rounded()
         refusals += copy.lossy()
         refusals += _too_wide(client, copy)
         if fix_timestamps:
@@ -122,8 +136,28 @@ def plan_rebuild(
     sizes = client.query(f"select sum(diskSize) size from table_partitions({literal(live.name)})")
     return RebuildPlan(
         live.name, target, rows, keys, (sizes[0]["size"] or 0) if sizes else 0, found,
-        tuple(reasons), tuple(refusals), fix_timestamps=fix_timestamps,
+        tuple(reasons), tuple(refusals), fix_timestamps=fix_timestamps, rounded=rounded,
     )  # fmt: skip
+
+
+def resuming_refusals(
+    client: Client,
+    declared: Table,
+    names: Names,
+    stands: dict[str, LiveTable],
+    *,
+    writers_stopped: bool,
+) -> Iterator[str]:
+    """Yield why the rebuild that is under way must not go on: what held when it began may not."""
+    live = stands.get(names.table.lower())
+    copying = live if names.old.lower() not in stands else None  # nothing was renamed yet
+    target = target_for(declared, copying) if copying else None
+    yield from strangers(client, names, stands, target)
+    if copying and target:
+        yield from _refusals(client, declared, copying)
+        yield from Copy(client, copying, target).lossy()
+    if not writers_stopped:
+        yield from _endangered_writers(client)
 
 
 def target_for(declared: Table, live: LiveTable) -> Table:
@@ -231,22 +265,3 @@ def _materialized_views(client: Client, table: str) -> list[dict[str, object]]:
             return []
         raise
     return [row for row in rows if str(row["base_table_name"]).lower() == table.lower()]
-
-
-def state(client: Client, table: str) -> tuple[Names, dict[str, LiveTable]]:
-    """Return the names of the rebuild of `table` that is under way, and what of it stands."""
-    modes = [Names(table, mode) for mode in MODES]
-    wanted = [table, *(name for names in modes for name in (names.new, names.old))]
-    stands = live_tables(client, wanted, parquet=True)
-    return next((names for names in modes if under_way(names, stands)), modes[0]), stands
-
-
-def under_way(names: Names, stands: dict[str, LiveTable]) -> bool:
-    """Tell whether a rebuild with these names was begun and not finished."""
-    return any(name.lower() in stands for name in (names.new, names.old))
-
-
-def other_under_way(names: Names) -> str:
-    """Say that the rebuild with these names is not the one that is asked for."""
-    kind = {"": "", "_fixed": " that fixes timestamps", "_trimmed": " that leaves rows out"}
-    return f"A rebuild{kind[names.mode]} of {names.table} is under way; finish it first."

@@ -94,7 +94,7 @@ class Run:
             self.merged = self._after_rename(names.old, clean)
         if self._stands(names.new):
             gaps = self._gaps()
-            alone = not gaps and not self._stands(names.seen(0))
+            alone = not (gaps or self._stands(names.seen(0)) or self._stands(names.table))
             self._merge_old(alone=alone)
             for number in gaps:  # of a rebuild that was killed between the two renames
                 self._carry(names.seen(number), compare_rows=True, alone=False)

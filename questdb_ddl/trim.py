@@ -15,8 +15,9 @@ from questdb_ddl.errors import PlanRefused, VerificationFailed
 from questdb_ddl.introspect import live_tables
 from questdb_ddl.names import literal, quote
 from questdb_ddl.rebuild_names import Names
-from questdb_ddl.rebuild_plan import other_under_way, plan_rebuild, state, under_way
+from questdb_ddl.rebuild_plan import plan_rebuild, resuming_refusals
 from questdb_ddl.rebuild_run import Rebuilt, Run
+from questdb_ddl.rebuild_state import other_under_way, state, under_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -71,6 +72,11 @@ def trim(
         begun = _begin_trim(client, declared, key, values, on_step, writers_stopped=writers_stopped)
         names, stands = state(client, declared.name)
     if under_way(names, stands):
+        refused = resuming_refusals(
+            client, declared, names, stands, writers_stopped=writers_stopped
+        )
+        if reasons := list(refused):
+            raise PlanRefused(f"{names.table} is not rebuilt: {'; '.join(reasons)}.")
         gone = f"select {quote(begun.key)} from {quote(names.without)}"
         only = f"({quote(begun.key)} is null or {quote(begun.key)} not in ({gone}))"
         done = Run(client, declared, names, on_step, only=only, kept_as=begun.kept_as).finish()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from questdb_ddl import quote
-from questdb_ddl.copying import suspects
 from questdb_ddl.tables import INDICATOR_BARS, SHARED_TABLES
+from questdb_ddl.time_units import suspects
 from stage1_schema.ops import owned
 
 if TYPE_CHECKING:

@@ -1,5 +1,7 @@
 """The client on real servers: rows, errors, logins, suspended tables."""
 
+import threading
+
 import pytest
 import urllib3
 
@@ -96,3 +98,34 @@ def test_a_login_in_the_address(other_server):
     with Client(url) as client:
         assert client.query("select 1 x") == [{"x": 1}]
         assert "geheim" not in repr(client)
+
+
+def test_a_statement_that_new_columns_overtake_goes_again(client, name):
+    """Without it some fifty of three hundred fail; none is carried out twice."""
+    client.execute(
+        f"CREATE TABLE {name} (n LONG, timestamp TIMESTAMP) TIMESTAMP(timestamp)"
+        " PARTITION BY MONTH WAL"
+    )
+    done = threading.Event()
+
+    def widen():
+        with Client(client.url) as other:
+            for number in range(1000):
+                if done.is_set():
+                    return
+                other.execute(f"ALTER TABLE {name} ADD COLUMN c{number} LONG")
+
+    writer = threading.Thread(target=widen)
+    writer.start()
+    try:
+        for _ in range(150):
+            client.execute(
+                f"INSERT INTO {name} (n, timestamp) SELECT x, dateadd('d', x::int, '2025-01-01')"
+                " FROM long_sequence(10)"
+            )
+            client.query(f"select * from {name} limit 1")
+    finally:
+        done.set()
+        writer.join()
+    client.wait_for(name)
+    assert client.query(f"select count() rows from {name}") == [{"rows": 1500}]

@@ -1,6 +1,7 @@
 """A rebuild that is killed before and after each statement it sends."""
 
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_killed_at_every_statement_a_second_run_converges(
         table = table_of(f"{name}{number}")
         make(mortal, table.name, ilp, wrong_unit=run is _fix)
         if stray:
-            mortal.stray = lambda at=table.name: ilp(at, [line(at, STRAY, tag="t0")])
+            mortal.stray = writer(ilp, table.name)
         mortal.left = number
         try:
             run(mortal, table)
@@ -94,6 +95,49 @@ def test_killed_at_every_statement_a_second_run_converges(
             if left.startswith(table.name):
                 mortal.execute(render.drop_table(left))
     assert number > (10 if stray else 7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("again", [1, 2, 3, 4])
+def test_killed_at_every_statement_and_soon_again(mortal, name, ilp, monkeypatch, again):
+    """With a writer in the gap, where a second kill meets what the first one left."""
+    monkeypatch.setattr(sys.modules["questdb_ddl.rebuild_run"], "_SETTLE_SECONDS", 0.02)
+    number = 0
+    while True:
+        number += 1
+        table = table_of(f"{name}{number}")
+        make(mortal, table.name, ilp, wrong_unit=False)
+        mortal.stray = writer(ilp, table.name)
+        mortal.left = number
+        try:
+            _rebuild(mortal, table)
+        except Killed:
+            mortal.left = again
+            with suppress(Killed):
+                _rebuild(mortal, table)
+            mortal.left = None
+            _rebuild(mortal, table)
+            check(mortal, table.name, _rebuild, stray=True)
+        else:
+            break
+        finally:
+            mortal.left = None
+        for left in live_tables(mortal):
+            if left.startswith(table.name):
+                mortal.execute(render.drop_table(left))
+    assert number > 10
+
+
+def writer(ilp, name):
+    """Send a row until it is taken: what the server refuses, a client sends again."""
+
+    def write():
+        answers = [ilp(name, [line(name, STRAY, tag="t0")])]
+        while answers[-1] != 204:
+            assert len(answers) < 20, answers
+            answers.append(ilp(name, [line(name, STRAY, tag="t0")]))
+
+    return write
 
 
 def line(name, number, tag=None):
