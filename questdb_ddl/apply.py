@@ -67,12 +67,12 @@ def plan_for(client: Client, tables: Iterable[Table], *, drop_extra_columns: boo
         for name in altered:
             _settled(client, live[name.lower()])
         live |= live_tables(client, altered, parquet=True)
-    timed = _with_times(client, declared, live)
+    counted = _with_rows(client, declared, live)
     return make_plan(
         declared,
-        live | timed,
+        live | counted,
         drop_extra_columns=drop_extra_columns,
-        ttl_by_wall_clock=bool(timed) and parameter(client, WALL_CLOCK) == "true",
+        ttl_by_wall_clock=bool(counted) and parameter(client, WALL_CLOCK) == "true",
     )
 
 
@@ -83,15 +83,18 @@ def _settled(client: Client, table: LiveTable) -> None:
             client.wait_for(table.name)
 
 
-def _with_times(
+_BY_ROWS = {DifferenceKind.TTL, DifferenceKind.DEDUP_KEYS}
+
+
+def _with_rows(
     client: Client, declared: Iterable[Table], live: Mapping[str, LiveTable]
 ) -> dict[str, LiveTable]:
-    """Return the tables whose TTL changes, with the newest row, which old servers do not keep."""
+    """Return the tables whose rows make a hazard, counted: old servers do not keep that."""
     names = [
         table.name
         for table in declared
         if (found := live.get(table.name.lower())) is not None
-        and any(d.kind is DifferenceKind.TTL for d in compare(table, found).differences)
+        and any(d.kind in _BY_ROWS for d in compare(table, found).differences)
     ]
     return live_tables(client, names, counts=True, parquet=True) if names else {}
 

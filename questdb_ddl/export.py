@@ -123,6 +123,23 @@ def export(
     return Exported(path, found.rows, found.columns)
 
 
+def changed_since(
+    client: Client,
+    written: Exported,
+    source: str,
+    columns: Iterable[LiveColumn],
+    *,
+    where: str = "",
+) -> tuple[str, ...]:
+    """Return how the exported rows of `source` differ by now from what was written.
+
+    Tells a row that came or went, and a value that was replaced where a bound or a sum shows it.
+    """
+    condition = f" where {where}" if where else ""
+    rows, there = _held(client, source, columns, condition)
+    return tuple(_differences(written, rows, there))
+
+
 def _readable(columns: tuple[LiveColumn, ...]) -> str:
     """Return the columns to select, a VARCHAR as STRING.
 

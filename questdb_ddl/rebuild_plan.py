@@ -164,7 +164,8 @@ def target_for(declared: Table, live: LiveTable) -> Table:
     """Return the declaration of the new table: declared, and what writers and operators added.
 
     Columns that only the live table has stay, whether or not the declaration is extensible. A
-    symbol keeps its capacity where that is larger, and its index.
+    symbol keeps its capacity where that is larger, and its index. A shorter TTL, which deletes
+    rows, is left to a plan that shows so.
     """
     columns = []
     for column in declared.columns:
@@ -184,7 +185,8 @@ def target_for(declared: Table, live: LiveTable) -> Table:
         for extra in live.columns
         if declared.column(extra.name) is None and extra.name.lower() != stamp
     ]
-    return replace(declared, columns=tuple(columns))
+    ttl = live.ttl_months if _expires_sooner(declared, live) else declared.ttl_months
+    return replace(declared, columns=tuple(columns), ttl_months=ttl)
 
 
 def _refusals(client: Client, declared: Table, live: LiveTable) -> Iterator[str]:
@@ -211,6 +213,14 @@ def _refusals(client: Client, declared: Table, live: LiveTable) -> Iterator[str]
         )
     if len(live.name) > MAX_NAME_LENGTH - len("_old_20250101T000000Z"):
         yield "its name is too long for the names of a rebuild"
+
+
+def _expires_sooner(declared: Table, live: LiveTable) -> bool:
+    if declared.ttl_months is None:
+        return False
+    if live.ttl_months is None:
+        return live.ttl_text == "none"
+    return declared.ttl_months < live.ttl_months
 
 
 def _endangered_writers(client: Client) -> Iterator[str]:

@@ -6,16 +6,24 @@ An upgrade takes UPGRADE_LOCK alone; work that needs the schema to stand still s
 from __future__ import annotations
 
 import time
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from stage1_schema.connect import connect, plain_errors
 from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import psycopg
+
+    from stage1_schema.settings import PostgresSettings
 
 UPGRADE_LOCK = 7_310_001
 REPLAY_LOCK = 7_310_002
 BACKUP_LOCK = 7_310_003
+SERIES_LOCK = 7_310_004
+SERIES_WAIT_S = 5.0
 _POLL_S = 0.2
 
 
@@ -44,3 +52,18 @@ def wait_for(
                 next_step=f"run it again when {other} has ended.",
             )
         time.sleep(_POLL_S)
+
+
+@contextmanager
+def alone_with_series(settings: PostgresSettings) -> Iterator[None]:
+    """Be the only one who rebuilds, trims or drops QuestDB tables, which has no locks for it.
+
+    Raises Stage1Error when another is at work and does not end within SERIES_WAIT_S.
+    """
+    with closing(connect(settings, autocommit=True)) as connection:
+        with plain_errors(settings):
+            connection.execute("SELECT set_config('application_name', 'stage1 series', false)")
+            connection.execute("SELECT set_config('idle_session_timeout', '0', false)")
+            other = "another rebuild, retention or drop"
+            wait_for(connection, SERIES_LOCK, other, SERIES_WAIT_S)
+        yield

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stage1_schema.cli import Stage1, console, pass_context
-from stage1_schema.ops import registration
+from stage1_schema.ops import registration_drop
 
 
 @click.command("drop")
@@ -32,11 +32,11 @@ def command(
 
     Example: stage1 dataset drop btc25_4h --confirm btc25_4h
     """
-    intent = registration.plan_drop(context.settings, slug)
-    registration.confirm(intent, confirm)
+    intent = registration_drop.plan_drop(context.settings, slug)
+    registration_drop.confirm(intent, confirm)
     click.echo(f"Taking away {intent.summary}")
     with console.progress("dataset drop") as progress:
-        done, path = registration.drop(
+        done, path = registration_drop.drop(
             context.settings, intent, keep=not for_good, directory=directory, on_step=progress
         )
     for name in done.kept:

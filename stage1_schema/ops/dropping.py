@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from questdb_ddl import Kind, QuestDBDDLError, drop, live_tables, retire
 from questdb_ddl.apply import dropping_name
+from questdb_ddl.rebuild_names import rebuilt_table
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
+from stage1_schema.locks import alone_with_series
 from stage1_schema.ops import series
 from stage1_schema.questdb import client, plain_questdb_errors
 
@@ -70,7 +72,9 @@ def plan_table(settings: Settings, name: str) -> DropPlan:
     found = _targets(settings, {name.lower()})
     if not found:
         raise Stage1Error(f"There is no table {name}.", next_step="stage1 status lists them.")
-    return DropPlan(f"table {name}", name, found)
+    claimed = series.catalogue(settings, standing=[name]).find(name)
+    who = " and ".join(dict.fromkeys(map(str, claimed.claims))) if claimed else ""
+    return DropPlan(f"table {name}" + (f", claimed as {who}" if who else ""), name, found)
 
 
 def plan_dataset(settings: Settings, slug: str) -> DropPlan:
@@ -110,6 +114,8 @@ def _targets(settings: Settings, names: Collection[str] | None) -> tuple[Target,
     left_of = {dropping_name(name): name for name in names or ()}
     with plain_questdb_errors(), client(settings.questdb) as questdb:
         wanted = names and {*names, *left_of}
+        if wanted:
+            _refuse_unfinished(questdb, wanted)
         live = live_tables(questdb, wanted, counts=True)
     views = sorted(name for name, table in live.items() if table.kind is not Kind.TABLE)
     # Of two that stand, the one that a killed drop left must not be in the way of the other.
@@ -120,6 +126,20 @@ def _targets(settings: Settings, names: Collection[str] | None) -> tuple[Target,
         shown = live[whose].name if whose in live else whose
         rows[shown] = rows.get(shown, 0) + (live[name].row_count or 0)
     return tuple(Target(name, count) for name, count in rows.items())
+
+
+def _refuse_unfinished(questdb: Client, names: Collection[str]) -> None:
+    """Raise Stage1Error where rows of `names` stand in tables of an unfinished rebuild."""
+    for row in questdb.query("select table_name from tables()"):
+        name = str(row["table_name"])
+        made = rebuilt_table(name)
+        if made and made[0].lower() in names and name.lower() not in names:
+            table, trims = made
+            finish = "retention apply" if trims else f"questdb rebuild {table}"
+            raise Stage1Error(
+                f"{name} belongs to an unfinished rebuild of {table} and holds rows of it.",
+                next_step=f"finish that first: stage1 {finish}.",
+            )
 
 
 def confirm(intent: DropPlan, given: str | None, command: str) -> None:
@@ -146,7 +166,7 @@ def carry_out(
     dropped: list[str] = []
     kept: list[str] = []
     try:
-        with client(settings.questdb) as questdb:
+        with alone_with_series(settings.postgres), client(settings.questdb) as questdb:
             for target in intent.targets:
                 progress(target.table)
                 if keep:

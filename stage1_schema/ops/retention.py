@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import text
 
-from questdb_ddl import PartitionBy, live_tables
+from questdb_ddl import PartitionBy, live_tables, suspects
 from questdb_ddl.names import literal, quote
 from questdb_ddl.plan import ahead_of
 from questdb_ddl.tables import RETENTION, TRADING_SIM_TRACES, WALKFORWARD_PREDICTIONS
@@ -120,7 +120,7 @@ def plan(settings: Settings, now: datetime | None = None) -> RetentionPlan:
             if table.suspended:
                 refusals.append(f"{name} is suspended; {table.remedy}")
             elif rule.counted_from == "row":
-                refusal = _ahead(table, now)
+                refusal = _ahead(table, now) or _wrong_unit(questdb, table)
                 refusals += [refusal] if refusal else []
                 going += [] if refusal else _old_months(questdb, table, rule, now)
             else:
@@ -166,6 +166,16 @@ def _ahead(table: LiveTable, now: datetime) -> str | None:
     return (
         f"{table.name} holds a row of {(table.max_timestamp or '')[:10]}, ahead of the clock: by "
         "such a row the rest counts as old. See stage1 questdb doctor, then stage1 questdb rebuild "
+        f"{table.name} --fix-timestamps"
+    )
+
+
+def _wrong_unit(questdb: Client, table: LiveTable) -> str | None:
+    found = suspects(questdb, table)
+    if not found.movable:
+        return None
+    return (
+        f"{table.name} holds {found}: those are no old bars. See stage1 questdb rebuild "
         f"{table.name} --fix-timestamps"
     )
 

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from questdb_ddl import QuestDBDDLError, VerificationFailed, live_tables, render, retired_name
-from questdb_ddl.export import export, refuse_rounding
+from questdb_ddl.export import changed_since, export, refuse_rounding
 from questdb_ddl.kept import old_tables
 from questdb_ddl.names import literal, quote
 from questdb_ddl.trim import trim, unfinished_trims
 from stage1_schema.errors import QuestDBError, Stage1Error, VerificationError
+from stage1_schema.locks import alone_with_series
 from stage1_schema.ops import owned, series
 from stage1_schema.ops.retention import RUN_TABLES, partitions
 from stage1_schema.ops.retention_record import Entry, Record, State
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from questdb_ddl import Client, LiveTable
+    from questdb_ddl.export import Exported
     from stage1_schema.ops.retention import Going, RetentionPlan
     from stage1_schema.settings import Settings
 
@@ -49,7 +51,11 @@ def apply(
     hold exactly its rows. Run again it goes on where it stopped.
     """
     try:
-        with Record(directory) as record, series.long_client(settings) as questdb:
+        with (
+            Record(directory) as record,
+            alone_with_series(settings.postgres),
+            series.long_client(settings) as questdb,
+        ):
             work = _Work(
                 questdb, record, progress, parquet=parquet, writers_stopped=writers_stopped
             )
@@ -135,7 +141,9 @@ class _Work:
         rows = self.questdb.query(f"select count() as rows from {quote(table)}{where}")
         return int(rows[0]["rows"])
 
-    def _archive(self, entry: Entry, source: str, where: str, rows: int | None = None) -> Entry:
+    def _archive(
+        self, entry: Entry, source: str, where: str, rows: int | None = None
+    ) -> tuple[Entry, Exported]:
         """Export and record it; raises VerificationError when there are not `rows`."""
         entry = replace(entry, archive=f"{entry.id}.{'parquet' if self.parquet else 'csv.gz'}")
         path = self.record.working(entry.archive)
@@ -147,7 +155,7 @@ class _Work:
                 "dropped.",
                 next_step=_AGAIN,
             )
-        return self.record.archived(entry, written.rows)
+        return self.record.archived(entry, written.rows), written
 
     # Partitions
 
@@ -158,18 +166,29 @@ class _Work:
             partitions=going.partitions,
         )  # fmt: skip
         where = f"{stamp} <= {literal(going.until)}"
-        entry = self._archive(entry, going.table, where, going.rows)
-        if (now := self._standing(entry)) != entry.rows:
-            self.record.note(entry, State.KEPT, "rows came after they were archived")
-            raise VerificationError(
-                f"{entry.table} has {now:,} such rows now and not {entry.rows:,}. Nothing of it "
-                "was dropped.",
-                next_step=_AGAIN,
-            )
+        entry, written = self._archive(entry, going.table, where, going.rows)
+        self._unchanged(entry, written, where)
         listed = ", ".join(map(literal, entry.partitions))
         self.questdb.execute(f"ALTER TABLE {quote(entry.table)} DROP PARTITION LIST {listed}")
         self.questdb.wait_for(entry.table)
         self.record.note(entry, State.GONE)
+
+    def _unchanged(self, entry: Entry, written: Exported, where: str) -> None:
+        """Raise VerificationError where rows came, or were replaced, after they were archived."""
+        if (now := self._standing(entry)) != entry.rows:
+            told = f"has {now:,} such rows now and not {entry.rows:,}"
+        else:
+            columns = self._live(entry.table).columns
+            told = "; ".join(
+                changed_since(self.questdb, written, entry.table, columns, where=where)
+            )
+            if not told:
+                return
+            told = f"was written to: the archive holds other values ({told})"
+        self.record.note(entry, State.KEPT, "rows came after they were archived")
+        raise VerificationError(
+            f"{entry.table} {told}. Nothing of it was dropped.", next_step=_AGAIN
+        )
 
     def _standing(self, entry: Entry) -> int:
         if not self._stands(entry.table):
@@ -198,7 +217,7 @@ class _Work:
 
     def _archive_aside(self, entry: Entry) -> None:
         self.questdb.wait_for(entry.aside)
-        self._drop_aside(self._archive(entry, entry.aside, _of(entry.runs)))
+        self._drop_aside(self._archive(entry, entry.aside, _of(entry.runs))[0])
 
     def _drop_aside(self, entry: Entry) -> None:
         if (now := self._count(entry.aside, entry.runs)) != entry.rows:

@@ -68,8 +68,14 @@ class Record:
         self._lines: list[Entry] = []
 
     def __enter__(self) -> Self:
-        self._working.mkdir(parents=True, exist_ok=True)
-        self._stream = self._file.open("a+b")
+        try:
+            self._working.mkdir(parents=True, exist_ok=True)
+            self._stream = self._file.open("a+b")
+        except OSError as error:
+            raise Stage1Error(
+                f"{self.directory} cannot be written: {error.strerror}.",
+                next_step="name a directory that can: stage1 retention apply --directory.",
+            ) from None
         try:
             fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -80,7 +86,11 @@ class Record:
         # A line that a power failure cut stands for a step that was not taken yet.
         text = self._file.read_bytes()
         self._stream.truncate(text.rfind(b"\n") + 1)
-        self._lines = read(self._file)
+        try:
+            self._lines = read(self._file)
+        except Stage1Error:
+            self._stream.close()
+            raise
         self._tidy()
         return self
 
@@ -148,12 +158,24 @@ class Record:
 
 
 def read(path: Path) -> list[Entry]:
-    """Return the lines of a record; those of an older Stage1 tell only what went."""
-    entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    """Return the lines of a record; those of an older Stage1 tell only what went.
+
+    Raises Stage1Error for a line that is none: what it stood for cannot be told any more.
+    """
+    return [
+        _entry(path, number, line) for number, line in enumerate(path.read_bytes().splitlines(), 1)
+    ]
+
+
+def _entry(path: Path, number: int, line: bytes) -> Entry:
+    try:
         data = json.loads(line)
         for name in ("partitions", "runs"):
             data[name] = tuple(data.get(name, ()))
         data.setdefault("id", data["archive"])
-        entries.append(Entry(**{**data, "state": State(data.get("state", State.GONE))}))
-    return entries
+        return Entry(**{**data, "state": State(data.get("state", State.GONE))})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise Stage1Error(
+            f"Line {number} of {path} is damaged, so what retention was doing is not known.",
+            next_step="bring the file back from a backup, or name another --directory.",
+        ) from None

@@ -25,11 +25,12 @@ from questdb_ddl.rebuild_names import rebuilt_table
 from questdb_ddl.tables import INDICATOR_BARS, indicators_table, ohlcv_table
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
+from stage1_schema.locks import alone_with_series
 from stage1_schema.ops import owned
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from questdb_ddl import RebuildPlan, Rebuilt, Table
     from stage1_schema.settings import Settings
@@ -87,10 +88,10 @@ def _why_extra(name: str) -> str:
     return f"unfinished rebuild: stage1 questdb rebuild {table}"
 
 
-def catalogue(settings: Settings) -> owned.Catalogue:
-    """Return every declared table. Raises PostgresError."""
+def catalogue(settings: Settings, standing: Iterable[str] | None = None) -> owned.Catalogue:
+    """Return every declared table; see `owned.read`. Raises PostgresError."""
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
-        return owned.read(connection)
+        return owned.read(connection, standing)
 
 
 def plan(questdb: Client, declarations: owned.Catalogue = owned.SHARED) -> SeriesPlan:
@@ -185,7 +186,11 @@ def rebuild(
 ) -> Rebuilt:
     """Rebuild the table `name`, or finish what was begun. Raises Stage1Error."""
     table = declaration_of(settings, name)
-    with plain_questdb_errors(), long_client(settings) as questdb:
+    with (
+        alone_with_series(settings.postgres),
+        plain_questdb_errors(),
+        long_client(settings) as questdb,
+    ):
         for refusal in _merged_series(questdb, table):
             raise QuestDBError(f"{table.name} is not rebuilt: {refusal}.")
         return carry_out_rebuild(
@@ -225,7 +230,7 @@ def _merged_series(questdb: Client, table: Table) -> Iterator[str]:
 def drop_old(settings: Settings, name: str, old: str) -> int:
     """Drop an old table that a rebuild kept, named as confirmation; returns its rows."""
     try:
-        with long_client(settings) as questdb:
+        with alone_with_series(settings.postgres), long_client(settings) as questdb:
             kept = old_tables(questdb, name)
             if old not in kept:
                 listed = ", ".join(kept) or "none"

@@ -247,3 +247,16 @@ def test_an_auto_created_table_is_drift(other, other_ilp):
     with pytest.raises(VerificationFailed, match="rebuild the table"):
         ensure_table(other, table)
     other.execute(f"DROP TABLE {table.name}")
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_duplicates_are_a_hazard_only_where_rows_stand(client, name, rows):
+    client.execute(
+        f"CREATE TABLE {name} (n LONG, timestamp TIMESTAMP) TIMESTAMP(timestamp)"
+        " PARTITION BY MONTH WAL"
+    )
+    if rows:
+        client.execute(f"INSERT INTO {name} VALUES (1, '2025-01-01')")
+        client.wait_for(name)
+    table = Table(name, (Column("n", Long()),), dedup_keys=("timestamp", "n"))
+    assert plan_for(client, [table]).hazards == (Hazard.KEEPS_DUPLICATES,) * rows

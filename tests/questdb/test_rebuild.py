@@ -1,11 +1,14 @@
 """Tables as exporters leave them, rebuilt, or refused where something would be lost."""
 
+from dataclasses import replace
+
 import pytest
 
 from questdb_ddl import (
     Client,
     Column,
     Double,
+    Hazard,
     Long,
     PlanRefused,
     Symbol,
@@ -192,6 +195,26 @@ def test_columns_of_another_type_change_when_no_value_is_lost(client, name, ilp)
     assert client.query(f"select open, Date, close from {name}") == [
         {"open": 7.0, "Date": 20250101, "close": 1.5}
     ]
+
+
+@pytest.mark.parametrize(
+    ("live", "declared", "after"),
+    [("", 6, None), ("TTL 24 MONTHS", 6, 24), ("TTL 23 MONTHS", 24, 24)],
+)
+def test_a_shorter_ttl_is_left_to_a_plan_that_says_so(client, name, live, declared, after):
+    client.execute(
+        f"CREATE TABLE {name} (tag SYMBOL, n LONG, value DOUBLE, timestamp TIMESTAMP)"
+        f" TIMESTAMP(timestamp) PARTITION BY DAY {live} WAL"
+    )
+    client.execute(
+        f"INSERT INTO {name} VALUES ('a', 1, 1, '2025-01-05'), ('a', 2, 2, '2026-10-05')"
+    )
+    client.wait_for(name)
+    table = replace(table_of(name), ttl_months=declared)
+    assert rebuild(client, table).rows == 2
+    assert live_tables(client, [name])[name].ttl_months == after
+    plan = plan_for(client, [table])
+    assert plan.hazards == ((Hazard.DELETES_DATA,) if after != declared else ())
 
 
 def _no_keys(client, name):

@@ -8,8 +8,17 @@ import urllib3
 
 from questdb_ddl import Client, live_tables
 from questdb_ddl.tables import SHARED_TABLES
+from stage1_schema import locks
 from stage1_schema.errors import ConfirmationError, Stage1Error
-from stage1_schema.ops import dropping, registration
+from stage1_schema.ops import (
+    dropping,
+    registration,
+    registration_drop,
+    retention,
+    retention_apply,
+    series,
+)
+from tests.questdb.rebuilding import Killed
 
 LINE = "ohlcv_btc Date=1i,open=1.5 1735689600000000000"
 
@@ -114,6 +123,67 @@ def test_a_writer_that_brings_a_table_back_is_noticed(stores, questdb, btc):
         ended.set()
         writer.join()
     assert done.came_back == ("ohlcv_btc",)
+
+
+@pytest.mark.parametrize("step", ["created", "copied", "__old", "renamed ohlcv_btc__new"])
+def test_an_unfinished_rebuild_is_finished_first(stores, questdb, btc, step):
+    daily(questdb, "ohlcv_btc")
+
+    def kill(text):
+        if step in text:
+            raise Killed
+
+    with pytest.raises(Killed):
+        series.rebuild(stores, "ohlcv_btc", progress=kill)
+    for plan in (
+        lambda: dropping.plan_table(stores, "ohlcv_btc"),
+        lambda: dropping.plan_dataset(stores, "btc"),
+        lambda: dropping.plan_registered(stores),
+        lambda: registration_drop.plan_drop(stores, "btc"),
+    ):
+        with pytest.raises(Stage1Error, match="stage1 questdb rebuild ohlcv_btc"):
+            plan()
+    series.rebuild(stores, "ohlcv_btc")
+    assert dropping.plan_table(stores, "ohlcv_btc").rows == 1
+
+
+def daily(questdb, name):
+    """Make the table one that has to be rebuilt, with its row."""
+    questdb.execute(f"RENAME TABLE {name} TO {name}_before")
+    questdb.execute(
+        f"CREATE TABLE {name} AS (SELECT * FROM {name}_before) TIMESTAMP(timestamp)"
+        " PARTITION BY DAY WAL"
+    )
+    questdb.wait_for(name)
+
+
+def test_one_at_a_time(stores, questdb, btc, tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "SERIES_WAIT_S", 0.3)
+    daily(questdb, "ohlcv_btc")
+    refused = []
+
+    def others(_):
+        for run in (
+            lambda: series.rebuild(stores, "ohlcv_btc"),
+            lambda: series.drop_old(stores, "ohlcv_btc", "x"),
+            lambda: retention_apply.apply(stores, retention.plan(stores), tmp_path),
+            lambda: dropping.carry_out(stores, dropping.plan_everything(stores), keep=False),
+        ):
+            with pytest.raises(Stage1Error, match="another rebuild, retention or drop") as error:
+                run()
+            refused.append(error)
+
+    done = series.rebuild(stores, "ohlcv_btc", progress=others)
+    assert done.rows == 1
+    assert len(refused) >= 4 * 5
+
+
+def test_who_claims_a_table_is_said(stores, btc):
+    assert (
+        "table ohlcv_btc, claimed as bars of btc"
+        in dropping.plan_table(stores, "ohlcv_btc").summary
+    )
+    assert "claimed" not in dropping.plan_table(stores, "other").summary
 
 
 def test_nothing_of_that_name(stores):

@@ -8,7 +8,7 @@ from sqlalchemy.engine.default import DefaultDialect
 
 from questdb_ddl import Client, live_tables
 from questdb_ddl.render import drop_table
-from stage1_schema.ops import dropping, registration
+from stage1_schema.ops import dropping, registration, registration_drop
 from stage1_schema.ops.registration import Attributes
 
 pytestmark = pytest.mark.slow
@@ -70,7 +70,7 @@ def state(questdb, execute, tmp_path):
                 {k: v for k, v in row.items() if k not in {"created_at", "updated_at"}}
                 for (row,) in execute(f"SELECT to_jsonb(t) FROM {table} t ORDER BY 1")
             ]
-            for table in registration._RECORDS
+            for table in registration_drop._RECORDS
         }
         tables = {
             name.partition("_retired_")[0] + "_retired" * ("_retired_" in name): (
@@ -180,8 +180,8 @@ def test_drop(stores, questdb, execute, lines, tmp_path, monkeypatch, watched, s
 
     def drop():
         if execute("SELECT count(*) FROM datasets") == [(1,)]:  # not killed after the last commit
-            intent = registration.plan_drop(stores, "btc")
-            registration.drop(stores, intent, keep=keep, directory=tmp_path)
+            intent = registration_drop.plan_drop(stores, "btc")
+            registration_drop.drop(stores, intent, keep=keep, directory=tmp_path)
 
     statements = converges(watched, state, clear, prepare, drop)
     assert statements.count("RENAME TABLE") == 3

@@ -6,8 +6,9 @@ import pytest
 
 from questdb_ddl import Double, live_tables
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
-from stage1_schema.ops import registration, series
+from stage1_schema.ops import registration, registration_drop, series
 from stage1_schema.ops.registration import Attributes, Outcome
+from tests.plugins.databases import ROLES, as_role
 
 BTC = Attributes(symbol="BTCUSDT", granularity="4h")
 
@@ -230,10 +231,10 @@ def test_two_datasets_in_one_table_are_told_and_neither_is_dropped_with_the_othe
     sent = [f"Shared_ind,dataset_id={d} rsi={n}.5 1735689600000000000" for n, d in enumerate("ab")]
     for _ in range(2):
         lines(*sent)
-    intent = registration.plan_drop(stores, "a")
+    intent = registration_drop.plan_drop(stores, "a")
     assert "left, because others claim it too: Shared_ind (b)" in intent.summary
     assert [target.table for target in intent.series.targets] == ["ohlcv_a"]
-    registration.drop(stores, intent, keep=False, directory=tmp_path)
+    registration_drop.drop(stores, intent, keep=False, directory=tmp_path)
     assert questdb.query("select dataset_id, rsi from Shared_ind order by rsi") == [
         {"dataset_id": "a", "rsi": 0.5},
         {"dataset_id": "b", "rsi": 1.5},
@@ -246,7 +247,7 @@ def test_a_run_in_the_table_of_another_dataset_is_told(stores, questdb, execute,
     intent, _ = registration.create(stores, "eth", BTC)
     assert "bars of eth and predictions of btc" in intent.collisions[0]
     assert not any(
-        t.table == "ohlcv_eth" for t in registration.plan_drop(stores, "btc").series.targets
+        t.table == "ohlcv_eth" for t in registration_drop.plan_drop(stores, "btc").series.targets
     )
 
 
@@ -390,18 +391,20 @@ def test_drop_keeps_rows_aside_and_goes_on_after_a_failure(
     stores, questdb, execute, dataset, lines, tmp_path, step
 ):
     lines("ohlcv_btc Date=1i,open=1.5 1735689600000000000")
-    intent = registration.plan_drop(stores, "btc")
+    intent = registration_drop.plan_drop(stores, "btc")
     assert "ohlcv_btc (1 rows)" in intent.summary
     assert "walkforward_runs 1" in intent.summary
     with pytest.raises(ConfirmationError, match="--confirm btc"):
-        registration.confirm(intent, "eth")
-    registration.confirm(intent, "btc")
+        registration_drop.confirm(intent, "eth")
+    registration_drop.confirm(intent, "btc")
     if step < 3:
         with pytest.raises(Failed):
-            registration.drop(stores, intent, keep=True, directory=tmp_path, on_step=fail_at(step))
+            registration_drop.drop(
+                stores, intent, keep=True, directory=tmp_path, on_step=fail_at(step)
+            )
     if step < 2 or step == 3:
-        intent = registration.plan_drop(stores, "btc")
-        _, path = registration.drop(stores, intent, keep=True, directory=tmp_path)
+        intent = registration_drop.plan_drop(stores, "btc")
+        _, path = registration_drop.drop(stores, intent, keep=True, directory=tmp_path)
     else:
         (path,) = tmp_path.iterdir()
     records = [json.loads(line) for line in path.read_text().splitlines()]
@@ -415,7 +418,26 @@ def test_drop_keeps_rows_aside_and_goes_on_after_a_failure(
 
 def test_drop_for_good(stores, questdb, execute, dataset, lines, tmp_path):
     lines("ohlcv_btc Date=1i,open=1.5 1735689600000000000")
-    registration.drop(stores, registration.plan_drop(stores, "btc"), keep=False, directory=tmp_path)
+    registration_drop.drop(
+        stores, registration_drop.plan_drop(stores, "btc"), keep=False, directory=tmp_path
+    )
     assert names(questdb) == set()
     assert execute("SELECT count(*) FROM datasets") == [(0,)]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_role_without_rights_takes_nothing(stores, questdb, execute, dataset, lines, tmp_path):
+    lines("ohlcv_btc Date=1i,open=1.5 1735689600000000000")
+    app = as_role(stores, ROLES.app)
+    intent = registration_drop.plan_drop(app, "btc")
+    with pytest.raises(Stage1Error, match=r"lacks DELETE on datasets.*owner of the schema"):
+        registration_drop.drop(app, intent, keep=False, directory=tmp_path)
+    assert "ohlcv_btc" in names(questdb)
+
+
+def test_a_directory_that_cannot_be_written_stops_it_before(stores, questdb, dataset, tmp_path):
+    (tmp_path / "file").write_text("")
+    intent = registration_drop.plan_drop(stores, "btc")
+    with pytest.raises(Stage1Error, match=r"cannot be written.*--directory"):
+        registration_drop.drop(stores, intent, keep=True, directory=tmp_path / "file")
+    assert names(questdb) == {"ohlcv_btc", "indicators_btc"}

@@ -173,6 +173,15 @@ def test_a_row_of_the_future_stops_it(stores, lines):
     assert "ahead of the clock" in intent.refusals[0]
 
 
+def test_bars_in_a_wrong_unit_are_no_old_bars(stores, questdb, lines):
+    good, wrong = bar(LIMIT - timedelta(days=100)), bar(NOW)
+    lines(good, wrong[:-6])  # milliseconds, read as nanoseconds: 1970
+    intent = retention.plan(stores)
+    assert intent.going == ()
+    assert "1 rows sent in milliseconds" in intent.refusals[0]
+    assert "--fix-timestamps" in intent.refusals[0]
+
+
 def test_a_server_without_parquet_says_so(tmp_path_factory, stores, tmp_path):
     directory = tmp_path_factory.mktemp("old")
     with (

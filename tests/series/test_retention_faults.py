@@ -327,6 +327,28 @@ def test_rows_that_come_before_the_partitions_are_dropped(stores, questdb, fille
     assert rows(questdb, "indicator_bars") == 1
 
 
+def test_a_row_that_is_replaced_before_the_partitions_are_dropped(
+    stores, questdb, filled, lines, tmp_path
+):
+    before = filled("partitions")
+    note = Record.note
+
+    def noted(self, entry, now, why=None):
+        noted = note(self, entry, now, why)
+        if now is State.ARCHIVED:
+            lines(bar(LIMIT - timedelta(days=80)).replace("open=1.5", "open=2.5"))
+        return noted
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Record, "note", noted)
+        with pytest.raises(VerificationError, match="other values"):
+            retention_apply.apply(stores, retention.plan(stores), tmp_path)
+    finish(stores, tmp_path)
+    check(questdb, tmp_path, "indicator_bars", before)
+    last = retention_record.read(tmp_path / "retention.jsonl")[-1]
+    assert 2.5 in parquet.read_table(tmp_path / last.archive)["open"].to_pylist()
+
+
 @pytest.mark.parametrize("state", [State.BEGUN, State.ARCHIVED])
 @pytest.mark.parametrize("kind", ["runs", "table"])
 def test_rows_that_come_while_their_table_is_set_aside(
@@ -394,3 +416,22 @@ def test_two_at_a_time_and_a_line_that_was_cut(tmp_path):
     first, older, last = retention_record.read(tmp_path / "retention.jsonl")
     assert (first, last) == (kept, again)
     assert (older.state, older.archive) == (State.GONE, "t.parquet")
+
+
+def test_a_directory_that_cannot_be_written(stores, tmp_path):
+    (tmp_path / "file").write_text("")
+    for directory in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(Stage1Error, match=r"cannot be written.*--directory"):
+            retention_apply.apply(stores, retention.plan(stores), directory)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"{", b"[1]", b"\xff", b'{"id": "a"}', b'{"archive": "a", "state": "lost"}', b'"text"'],
+    ids=["cut", "list", "not UTF-8", "lacks names", "unknown state", "text"],
+)
+def test_a_damaged_record_is_refused_whole(stores, tmp_path, line):
+    (tmp_path / "retention.jsonl").write_bytes(line + b"\n")
+    with pytest.raises(Stage1Error, match=r"Line 1 of .*retention.jsonl is damaged"):
+        retention_apply.apply(stores, retention.plan(stores), tmp_path)
+    assert (tmp_path / "retention.jsonl").read_bytes() == line + b"\n"
