@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
+
+_MAKES = re.compile(
+    r"^\s*CREATE\b[\w\s]*?\b(?:FUNCTION|PROCEDURE|VIEW|TRIGGER)\s+"
+    r"(?:IF\s+NOT\s+EXISTS\s+)?(?:public\.)?\"?([^\s(\"]+)",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 def next_number(script: ScriptDirectory, after: int = 1) -> str:
@@ -17,10 +24,16 @@ def next_number(script: ScriptDirectory, after: int = 1) -> str:
 def newest(script: ScriptDirectory) -> dict[str, Path]:
     """Return the newest frozen body of each object that a revision ever made, by its name."""
     paths = sorted((Path(script.dir) / "sql").glob("[0-9]*/*.sql"))
-    steps = ("drop", "backfill", "revoke", "import_")
-    return {path.stem: path for path in paths if not path.stem.startswith(steps)}
+    return {path.stem: path for path in paths if _makes_its_name(path)}
 
 
 def name_of(path: Path) -> str:
     """Return the name that a revision runs a frozen body by, such as `0005/dataset_catalog.sql`."""
     return f"{path.parent.name}/{path.name}"
+
+
+def _makes_its_name(path: Path) -> bool:
+    """Tell the body of an object from a step, such as a fill, whatever either is called."""
+    made = _MAKES.findall(path.read_text(encoding="utf-8"))
+    # A trigger's file is called after its table too.
+    return any(path.stem.casefold().endswith(name.casefold()) for name in made)

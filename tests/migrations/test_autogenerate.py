@@ -176,6 +176,28 @@ def test_right_on_a_column_goes_before_the_column(developer, connection):
     developer.up_down_up()
 
 
+def test_an_object_may_be_called_as_a_step_is(developer):
+    """`drop.sql` and `backfill_runs.sql` are steps; what makes its own name is an object."""
+    for name in ("drop_rates", "backfill_rates", "revoke_rates", "import_rates"):
+        (developer.files / "views" / f"{name}.sql").write_text(
+            f"CREATE OR REPLACE VIEW {name} AS SELECT 1 AS rate;\n"
+        )
+    developer.revise()
+    command.upgrade(developer.config, "head")
+    command.check(developer.config)
+    developer.edit("views/drop_rates.sql", ("1 AS rate", "2 AS rate"))
+    (developer.files / "views" / "import_rates.sql").unlink()
+    command.revision(developer.config, "second", autogenerate=True)
+    (path,) = (developer.checkout / "migrations" / "versions").glob("*_second.py")
+    text = path.read_text()
+    assert lines(text)[-2:] == [
+        'op.drop_sql_object("view", "import_rates")',
+        'op.run_sql_file("0015/drop_rates.sql")',
+    ]
+    assert 'op.run_sql_file("0014/drop_rates.sql")' in text.split("def downgrade")[1]
+    developer.up_down_up()
+
+
 def test_changed_signature_is_another_function(developer):
     changed = ("after text", "after text, extra integer DEFAULT 0")
     developer.edit("functions/stage1_cursor_gone.sql", changed)
