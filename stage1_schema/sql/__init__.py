@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from stage1_schema.errors import Stage1Error
+
 DIRECTORY = Path(__file__).parent
 KINDS = ("functions", "views", "triggers", "grants")
 """The order in which they can be created after the tables, bodies of functions unchecked."""
@@ -27,9 +29,16 @@ def objects() -> tuple[SqlObject, ...]:
     """Return everything that is declared in SQL, in the order of creation.
 
     Run it after `SET check_function_bodies = off`: functions name each other and the views.
+    Raises Stage1Error for two files of one name: their frozen bodies would be one file.
     """
-    return tuple(
-        SqlObject(kind, path.stem, path.read_text(encoding="utf-8"))
-        for kind in KINDS
-        for path in sorted((DIRECTORY / kind).glob("*.sql"))
-    )
+    found: dict[str, SqlObject] = {}
+    for kind in KINDS:
+        for path in sorted((DIRECTORY / kind).glob("*.sql")):
+            if other := found.get(path.stem):
+                raise Stage1Error(
+                    f"stage1_schema/sql/ has {other.kind}/{path.name} and {kind}/{path.name}.",
+                    next_step="call one of them by another name: a revision freezes both as"
+                    f" {path.name}.",
+                )
+            found[path.stem] = SqlObject(kind, path.stem, path.read_text(encoding="utf-8"))
+    return tuple(found.values())

@@ -357,6 +357,18 @@ def test_file_is_named_after_what_it_makes(developer):
         command.check(developer.config)
 
 
+def test_two_files_of_one_name_are_refused(developer):
+    """A view and a function may share a name in PostgreSQL; their frozen bodies cannot."""
+    (developer.files / "functions" / "dataset_catalog.sql").write_text(
+        "CREATE FUNCTION dataset_catalog() RETURNS integer LANGUAGE sql AS 'SELECT 1'"
+    )
+    said = r"has functions/dataset_catalog.sql and views/dataset_catalog.sql\. Next: call one"
+    with pytest.raises(CommandError, match=said):
+        command.check(developer.config)
+    with pytest.raises(CommandError, match=said):
+        command.revision(developer.config, "change", autogenerate=True)
+
+
 @pytest.mark.parametrize(
     "name",
     [
