@@ -122,7 +122,7 @@ def _offline(context: EnvironmentContext, bounds: Limits, arguments: dict[str, s
             "A script cannot take a database over: -x legacy and --sql exclude each other.",
             next_step="run alembic upgrade head against the database.",
         )
-    records = context.config.attributes.get("history", True)  # a plan shows the steps alone
+    given = context.config.attributes
     context.configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},  # else `%` comes out doubled
@@ -131,8 +131,9 @@ def _offline(context: EnvironmentContext, bounds: Limits, arguments: dict[str, s
         transaction_per_migration=True,
         limits=bounds,
         questdb_sql=questdb_script(arguments.get("questdb_sql")),
-        questdb_pending=context.config.attributes.get("questdb_pending"),
-        on_version_apply=history.on_version_apply if records else (),  # type: ignore[arg-type]
+        questdb_pending=given.get("questdb_pending"),
+        # A plan shows the steps alone.
+        on_version_apply=given.get("on_version_apply", history.on_version_apply),
     )
     roles = stage1_settings.roles()
     context.get_context().impl.static_output(

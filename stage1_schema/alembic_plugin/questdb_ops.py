@@ -195,6 +195,7 @@ def run(operations: Operations, operation: Operation, table: str) -> None:
     if operations.migration_context.as_sql:
         if (pending := options.get("questdb_pending")) is not None:
             pending.append(operation)
+            return
         with plain_questdb_errors():
             for statement in questdb_changes.statements(operation):
                 comment(operations, statement)

@@ -8,21 +8,20 @@ lock: what was shown is what runs.
 from __future__ import annotations
 
 import ast
-import io
 import re
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alembic import command
 from alembic.script import ScriptDirectory
 from pglast import split
 from sqlalchemy import text
 
-from stage1_schema.alembic_plugin import questdb_pending, standing
+from stage1_schema.alembic_plugin import questdb_changes, questdb_pending, standing
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
-from stage1_schema.ops import fingerprint, migrate, squawk
+from stage1_schema.ops import fingerprint, migrate, pending, squawk
 from stage1_schema.ops.statements import REFERENCE, TRIGGER, Effect, Hazard, effect
 from stage1_schema.questdb import client, plain_questdb_errors
 
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 SMALL_ROWS = 10_000
 """Up to so many rows, what blocks or rewrites a table is over in an instant, and no hazard."""
 _INSTANT = {Hazard.BLOCKS_WRITES, Hazard.BLOCKS_READS, Hazard.REWRITES_TABLE}
-_QUESTDB = "-- QuestDB: "
-_RUNNING = "-- Running "
 _NOT_SHOWN = {"transaction", "SET"}
 _QUESTDB_HAZARDS = (
     (
@@ -140,11 +137,10 @@ def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
     revisions: tuple[RevisionPlan, ...] = ()
     if revision != head:
         drops = legacy and any(each.startswith("legacy=drop") for each in arguments)
-        pending: list[Any] = []
-        script = _script(settings, revision, pending)
-        if questdb and pending:
+        script = pending.read(settings, revision)
+        if questdb and script.questdb:
             with plain_questdb_errors(), client(questdb) as connected:
-                questdb_pending.check(connected, pending)
+                questdb_pending.check(connected, script.questdb)
         revisions = tuple(_revisions(script, stands, version, drops=bool(drops)))
     return Plan(
         postgres_where=settings.postgres.where,
@@ -198,62 +194,41 @@ def _moved(plan: Plan) -> PlanRefusedError:
     )
 
 
-def _script(settings: Settings, revision: str | None, pending: list[Any]) -> str:
-    config = migrate.config(settings)
-    config.attributes["questdb_pending"] = pending  # gets the operations
-    config.attributes["history"] = False
-    config.output_buffer = buffer = io.StringIO()
-    with migrate.one_line_errors():
-        command.upgrade(config, f"{revision}:head" if revision else "head", sql=True)
-    return buffer.getvalue()
-
-
 def _revisions(
-    script: str, stands: _Standing, version: str, *, drops: bool
+    script: pending.Script, stands: _Standing, version: str, *, drops: bool
 ) -> Iterable[RevisionPlan]:
     scripts = ScriptDirectory.from_config(migrate.config())
-    findings = squawk.lint(script, version)
-    for number, part, first in _parts(script):
-        found = scripts.get_revision(number)
-        statements = tuple(_statements(part, stands))
-        questdb = tuple(_questdb(part))
+    findings = squawk.lint(script.text, version)
+    for step in script.steps:
+        found = scripts.get_revision(step.revision)
+        statements = tuple(_statements(step.sql, stands))
+        with plain_questdb_errors():
+            questdb = tuple(chain.from_iterable(map(questdb_changes.statements, step.questdb)))
         hazards = [h for each in statements for h in each.hazards]
         hazards += [h for sql in questdb for pattern, h in _QUESTDB_HAZARDS if pattern.search(sql)]
         if not _reversible(found):
             hazards.append(Hazard.NOT_REVERSIBLE)
         if drops and found.is_base:
             hazards.append(Hazard.DELETES_DATA)
-        last = first + part.count("\n")
+        lines = range(step.line, step.line + step.sql.count("\n"))
         yield RevisionPlan(
-            revision=number,
+            revision=step.revision,
             title=found.doc,
             postgres=statements,
             questdb=questdb,
             hazards=tuple(dict.fromkeys(map(str, hazards))),
-            lint=tuple(f"{f.rule}: {f.message}" for f in findings if first <= f.line < last),
+            lint=tuple(f"{f.rule}: {f.message}" for f in findings if f.line in lines),
         )
-
-
-def _parts(script: str) -> Iterable[tuple[str, str, int]]:
-    """Return each revision's number, its part of the script, and that part's first line."""
-    line = script.partition(_RUNNING)[0].count("\n") + 1
-    for part in script.split(_RUNNING)[1:]:
-        title, _, body = part.partition("\n")
-        yield title.split()[-1], body, line + 1
-        line += part.count("\n")
 
 
 def _statements(part: str, stands: _Standing) -> Iterable[Statement]:
     for sql in split(part):
-        shown = "\n".join(s for s in sql.splitlines() if not s.startswith("-- QuestDB")).strip()
-        if not shown:
-            continue
-        found = effect(shown)
+        found = effect(sql)
         if found.kind in _NOT_SHOWN or found.tables == ("alembic_version",):
             continue
         if found.creates:
             stands.new.add(found.creates)
-        yield _statement(shown, found, stands)
+        yield _statement(sql, found, stands)
 
 
 def _statement(sql: str, found: Effect, stands: _Standing) -> Statement:
@@ -274,16 +249,6 @@ def _statement(sql: str, found: Effect, stands: _Standing) -> Statement:
     )
     held = (TableLock(name, str(lock), stands.rows.get(name, 0)) for name, lock in locks.items())
     return Statement(sql, found.kind, tuple(held), tuple(hazards))
-
-
-def _questdb(part: str) -> Iterable[str]:
-    block: list[str] = []
-    for line in [*part.splitlines(), ""]:
-        if line.startswith(_QUESTDB):
-            block.append(line.removeprefix(_QUESTDB))
-        elif block:
-            yield "\n".join(block)
-            block = []
 
 
 def _rows(connection: Connection) -> dict[str, int]:

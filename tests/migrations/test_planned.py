@@ -104,6 +104,34 @@ def test_plan_tells_locks_rows_hazards_and_findings(migrated, connection, revise
     assert "squawk   disallowed-unique-constraint" in said
 
 
+COMMENTED = """-- Running upgrade 0014 -> 0015, said before
+CREATE FUNCTION noted() RETURNS integer LANGUAGE sql AS $$
+-- Running upgrade 0014 -> 0016, said inside
+-- QuestDB: DROP TABLE indicator_bars
+SELECT 1
+$$;
+-- QuestDB: DROP TABLE indicator_bars
+"""
+
+
+def test_comments_of_a_body_are_part_of_it(both, revise, checkout):
+    """Though they look like what Alembic and this project write into a script."""
+    migrate.upgrade(both)
+    path = revise(COMMENTED, back="raise NotImplementedError")
+    (revision,) = (checkout / "migrations" / "versions").glob("*_change.py")
+    column = '    op.add_questdb_column("indicator_bars", "noted", "DOUBLE")'
+    upgrade = f'op.run_sql_file("{path.parent.name}/x.sql")'
+    revision.write_text(revision.read_text().replace(upgrade, f"{upgrade}\n{column}"))
+    (found,) = plan.make(both).revisions
+    (statement,) = found.postgres
+    assert statement.kind == "CREATE FUNCTION"
+    assert "-- Running upgrade 0014 -> 0016, said inside\n-- QuestDB: DROP" in statement.sql
+    assert found.questdb == (
+        'ALTER TABLE "indicator_bars" ADD COLUMN IF NOT EXISTS "noted" DOUBLE',
+    )
+    assert found.hazards == ("not reversible",)
+
+
 def test_hazard_is_refused_until_it_is_named(migrated, revise, checkout):
     before = at(migrated)
     revise("ALTER TABLE stage1_jobs DROP COLUMN message", back="raise NotImplementedError")
