@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Connection
 
 SCHEMA = "public"
@@ -272,11 +274,16 @@ Catalogue = dict[str, dict[str, Item]]
 """Kind of object, then name."""
 
 
-def read(connection: Connection) -> Catalogue:
-    """Return everything in the first schema of `search_path`; no lock beyond that of reading."""
+def read(connection: Connection, *, without: Collection[str] = ()) -> Catalogue:
+    """Return everything in the first schema of `search_path`, `without` some kinds.
+
+    It takes no lock beyond that of reading.
+    """
     schema = connection.execute(text("SELECT current_schema()")).scalar_one()
     found: Catalogue = {}
     for kind, query in QUERIES.items():
+        if kind in without:
+            continue
         rows = connection.execute(text(query)).all()
         items = [
             Item(kind, *(value.replace(schema, SCHEMA) if value else value for value in row))

@@ -24,10 +24,15 @@ def check(client: Client, operations: Iterable[Operation]) -> None:
     Each is looked at after those before it. Raises QuestDBError and questdb_ddl's errors.
     """
     pending = tuple(operations)
-    named = {name for each in pending for name in _tables(each)}
-    tables = live_tables(client, named, parquet=True) if named else {}
+    names = tables_of(pending)
+    tables = live_tables(client, names, parquet=True) if names else {}
     for operation in pending:
         _foresee(operation, tables)
+
+
+def tables_of(operations: Iterable[Operation]) -> tuple[str, ...]:
+    """Return the names of the tables that the operations name, each once."""
+    return tuple(dict.fromkeys(name for each in operations for name in _tables(each)))
 
 
 def _tables(operation: Operation) -> tuple[str, ...]:

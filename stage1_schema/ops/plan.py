@@ -103,6 +103,7 @@ class Plan:
     head: str
     revisions: tuple[RevisionPlan, ...]
     fingerprint: str
+    questdb_tables: tuple[str, ...]
     squawk: bool
     arguments: tuple[str, ...] = ()
 
@@ -132,23 +133,22 @@ def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
         stands = _Standing(_rows(connection), _indexes(connection))
         legacy = standing.look(connection).rows if revision is None else 0
         version = connection.execute(text("SHOW server_version")).scalar_one().split(".")[0]
-        taken = fingerprint.take(connection, questdb, arguments)
-    head = migrate.head()
-    revisions: tuple[RevisionPlan, ...] = ()
-    if revision != head:
-        drops = legacy and any(each.startswith("legacy=drop") for each in arguments)
+        head = migrate.head()
         script = pending.read(settings, revision)
-        if questdb and script.questdb:
-            with plain_questdb_errors(), client(questdb) as connected:
-                questdb_pending.check(connected, script.questdb)
-        revisions = tuple(_revisions(script, stands, version, drops=bool(drops)))
+        tables = questdb_pending.tables_of(script.questdb)
+        taken = fingerprint.take(connection, questdb, arguments, tables)
+    drops = legacy and any(each.startswith("legacy=drop") for each in arguments)
+    if questdb and script.questdb:
+        with plain_questdb_errors(), client(questdb) as connected:
+            questdb_pending.check(connected, script.questdb)
     return Plan(
         postgres_where=settings.postgres.where,
         questdb_where=settings.questdb.where if questdb else "skipped",
         revision=revision,
         head=head,
-        revisions=revisions,
+        revisions=tuple(_revisions(script, stands, version, drops=bool(drops))),
         fingerprint=taken,
+        questdb_tables=tables,
         squawk=squawk.program() is not None,
         arguments=tuple(arguments),
     )
@@ -180,7 +180,8 @@ def carry_out(
     questdb = None if "questdb=skip" in plan.arguments else settings.questdb
 
     def check(connection: Connection) -> None:
-        if fingerprint.take(connection, questdb, plan.arguments) != plan.fingerprint:
+        taken = fingerprint.take(connection, questdb, plan.arguments, plan.questdb_tables)
+        if taken != plan.fingerprint:
             raise _moved(plan)
 
     migrate.upgrade(settings, arguments=plan.arguments, progress=progress, under_lock=check)
@@ -198,7 +199,7 @@ def _revisions(
     script: pending.Script, stands: _Standing, version: str, *, drops: bool
 ) -> Iterable[RevisionPlan]:
     scripts = ScriptDirectory.from_config(migrate.config())
-    findings = squawk.lint(script.text, version)
+    findings = squawk.lint(script.text, version) if script.steps else ()
     for step in script.steps:
         found = scripts.get_revision(step.revision)
         statements = tuple(_statements(step.sql, stands))

@@ -168,21 +168,64 @@ def test_fingerprint_is_of_the_pending_files_too(migrated, revise, checkout, cha
     assert (code, at(migrated)) == (1, before), said
 
 
+CHANGES = {
+    "column": "ALTER TABLE stage1_jobs ADD COLUMN x int",
+    "grant": "GRANT DELETE ON datasets TO stage1_app",
+    "grant on a column": "GRANT UPDATE (symbol) ON datasets TO stage1_readonly",
+    "grant on a function": "REVOKE EXECUTE ON FUNCTION stage1_slug(text) FROM PUBLIC",
+    "grant on the history": "GRANT INSERT ON stage1_migration_history TO stage1_app",
+    "default privileges": "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
+    "row security": "ALTER TABLE datasets ENABLE ROW LEVEL SECURITY",
+    "policy": "CREATE POLICY nobody ON datasets USING (false)",
+    "rule": "CREATE RULE never AS ON DELETE TO datasets DO INSTEAD NOTHING",
+    "type": "CREATE TYPE mood AS ENUM ('good')",
+    "sequence": "ALTER SEQUENCE spool_replays_replay_id_seq INCREMENT 7",
+    "comment": "COMMENT ON COLUMN datasets.symbol IS 'x'",
+    "owner": "ALTER TABLE datasets OWNER TO stage1_app",
+    "disabled trigger": "ALTER TABLE datasets DISABLE TRIGGER tg_90_touch",
+}
+
+
+@pytest.mark.parametrize("statement", CHANGES.values(), ids=list(CHANGES))
+def test_fingerprint_is_of_all_that_stands(migrated, administrator, root, statement):
+    """Whichever role looks: the one that upgrades may be another than the one that planned."""
+    made = plan.make(migrated, SKIP).fingerprint
+    root.execute("INSERT INTO stage1_jobs (job_type) VALUES ('x')")
+    assert plan.make(migrated, SKIP).fingerprint == made
+    assert plan.make(administrator, SKIP).fingerprint == made
+    root.execute(statement)
+    assert plan.make(migrated, SKIP).fingerprint != made
+
+
 def change_postgres(settings, _questdb):
     with connect(settings.postgres, autocommit=True) as connection:
-        connection.execute("ALTER TABLE stage1_jobs ADD COLUMN x int")
+        connection.execute(CHANGES["policy"])
 
 
-def change_questdb(_settings, questdb):
-    questdb.execute("ALTER TABLE walkforward_predictions ADD COLUMN x LONG")
-    questdb.wait_for("walkforward_predictions")
+def change_questdb(table):
+    def change(_settings, questdb):
+        questdb.execute(f"ALTER TABLE {table} ADD COLUMN x LONG")
+        questdb.wait_for(table)
+
+    return change
 
 
-@pytest.mark.parametrize("change", [change_postgres, change_questdb])
-def test_upgrade_stops_when_a_store_changed_since_the_plan(both, questdb, revise, change):
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(change_postgres, id="PostgreSQL"),
+        pytest.param(change_questdb("walkforward_predictions"), id="a shared table"),
+        pytest.param(change_questdb("ticks"), id="a table that a revision names"),
+    ],
+)
+def test_upgrade_stops_when_a_store_changed_since_the_plan(both, questdb, revise, checkout, change):
     migrate.upgrade(both)
+    questdb.execute("CREATE TABLE ticks (t TIMESTAMP) TIMESTAMP(t) PARTITION BY DAY WAL")
     before = at(both)
     revise(back='op.execute("SELECT 1")')
+    (path,) = (checkout / "migrations" / "versions").glob("*_change.py")
+    rename = '    op.rename_questdb_table("ticks", "renamed")\n\n\ndef downgrade'
+    path.write_text(path.read_text().replace("\n\ndef downgrade", rename))
     made = plan.make(both)
     change(both, questdb)
     with pytest.raises(PlanRefusedError, match="not what it was"):
