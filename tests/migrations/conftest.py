@@ -1,9 +1,13 @@
-"""A checkout of its own for a test that writes revisions."""
+"""A checkout of its own for a test that writes revisions, and both stores at head."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from questdb_ddl import ensure_table
+from questdb_ddl.tables import SHARED_TABLES
+from stage1_schema.settings import QuestDBSettings
 from tests.migrations.commands import ROOT
 
 
@@ -14,3 +18,11 @@ def checkout(tmp_path):
     for name in ("alembic.ini", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def head(migrated, questdb, questdb_server):
+    """Settings of both stores at head."""
+    for table in SHARED_TABLES:
+        ensure_table(questdb, table)
+    return replace(migrated, questdb=QuestDBSettings(questdb_server.url))

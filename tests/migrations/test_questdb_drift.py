@@ -1,0 +1,220 @@
+"""QuestDB tables that differ from their declarations: named in one line, repaired by a revision."""
+
+from dataclasses import replace
+
+import pytest
+from alembic import command
+from alembic.util import CommandError
+
+from questdb_ddl import Client, Column, Double, Float, Long, PartitionBy, Symbol, Table, live_tables
+from questdb_ddl.tables import SHARED_TABLES, TRADING_SIM_EQUITY
+from questdb_ddl.tables import TRADING_SIM_TRACES as TRADES
+from stage1_schema.alembic_plugin import questdb_compare
+from stage1_schema.ops import drift, migrate, series, status
+from tests.migrations.parquet import with_parquet
+from tests.plugins.databases import ROLES, client
+from tests.postgres import clients, rows
+
+BARS = Table(
+    "bars",
+    columns=(
+        Column("venue", Symbol(capacity=64)),
+        Column("price", Float()),
+        Column("size", Long()),
+    ),
+    dedup_keys=("timestamp", "venue"),
+)
+
+
+def declare(monkeypatch, *tables):
+    monkeypatch.setattr(questdb_compare, "SHARED_TABLES", tables)
+
+
+def test_changed_declarations_become_one_revision(both, questdb, checkout, monkeypatch):
+    migrate.upgrade(both)
+    *kept, equity = SHARED_TABLES
+    assert equity is TRADING_SIM_EQUITY
+    bars, *others = kept
+    changed = replace(
+        bars,
+        columns=(*bars.columns, Column("volume", Double())),
+        ttl_months=24,
+    )
+    declare(monkeypatch, changed, *others, BARS)
+    monkeypatch.chdir(checkout)
+    config = migrate.config(both)
+    with pytest.raises(CommandError) as told:
+        command.check(config)
+    assert str(told.value).splitlines()[1:-1] == [
+        "  QuestDB table indicator_bars: TTL: declared 24 MONTHS, live none",
+        "  QuestDB column indicator_bars.volume: missing column: declared DOUBLE, live nothing",
+        "  QuestDB table bars: missing table: declared a table, live nothing",
+        "  QuestDB table trading_sim_equity: there, no longer declared",
+    ]
+    command.revision(config, "change", autogenerate=True)
+    command.upgrade(config, "head")
+    command.check(config)
+    assert set(live_tables(questdb)) == {each.name for each in (*kept, BARS)}
+    command.downgrade(config, "-1")
+    assert {"trading_sim_equity"} == set(live_tables(questdb)) - {each.name for each in kept}
+    command.upgrade(config, "head")
+    command.check(config)
+
+
+def columns(table, **other_types):
+    """Return the columns of a declaration with other types; None leaves one out."""
+    changed = {c.name: other_types.get(c.name, c.type) for c in table.columns}
+    return tuple(Column(name, type_) for name, type_ in changed.items() if type_ is not None)
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "parquet", "reason"),
+    [
+        pytest.param(
+            TRADING_SIM_EQUITY,
+            {"partition_by": PartitionBy.DAY},
+            False,
+            "rebuild the table",
+            id="partitioning",
+        ),
+        pytest.param(
+            TRADING_SIM_EQUITY,
+            {"columns": columns(TRADING_SIM_EQUITY, equity=Long())},
+            False,
+            "equity from DOUBLE to LONG would lose values",
+            id="narrowing",
+        ),
+        pytest.param(
+            TRADES,
+            {
+                "columns": columns(TRADES, mode=None),
+                "dedup_keys": tuple(key for key in TRADES.dedup_keys if key != "mode"),
+            },
+            False,
+            "mode is a deduplication key",
+            id="key column dropped",
+        ),
+        pytest.param(
+            TRADES,
+            {"columns": columns(TRADES, pnl=None)},
+            True,
+            "has Parquet partitions",
+            id="column of a table with Parquet partitions dropped",
+        ),
+    ],
+)
+def test_refused_declaration_stops_the_revision(
+    head, checkout, questdb, monkeypatch, table, change, parquet, reason
+):
+    if parquet:
+        with_parquet(questdb, table.name)
+    changed = replace(table, **change)
+    declare(monkeypatch, *(changed if each is table else each for each in SHARED_TABLES))
+    monkeypatch.chdir(checkout)
+    config = migrate.config(head)
+    with pytest.raises(CommandError, match=f"refused: .*{reason}"):
+        command.check(config)
+    with pytest.raises(CommandError, match=f"No revision can make this change: .*{reason}"):
+        command.revision(config, "change", autogenerate=True)
+    assert not list((checkout / "migrations" / "versions").glob("*_change.py"))
+
+
+@pytest.mark.parametrize(
+    ("statement", "line"),
+    [
+        ("ALTER TABLE indicator_bars DROP COLUMN open", "QuestDB column indicator_bars.open: "),
+        ("ALTER TABLE indicator_bars SET TTL 5 YEARS", "QuestDB table indicator_bars: TTL: "),
+        (
+            'ALTER TABLE trading_sim_equity DEDUP ENABLE UPSERT KEYS("timestamp")',
+            "QuestDB table trading_sim_equity: deduplication keys: ",
+        ),
+        (
+            "ALTER TABLE walkforward_predictions ADD COLUMN extra LONG",
+            "QuestDB column walkforward_predictions.extra: extra column: ",
+        ),
+        (
+            "ALTER TABLE walkforward_predictions ALTER COLUMN run_id SYMBOL CAPACITY 16",
+            "QuestDB column walkforward_predictions.run_id: symbol capacity: declared 4096, live",
+        ),
+    ],
+    ids=["column", "TTL", "dedup keys", "extra column", "symbol capacity"],
+)
+def test_change_by_hand_is_one_line_and_repaired(
+    both, questdb, checkout, monkeypatch, statement, line
+):
+    migrate.upgrade(both)
+    questdb.execute(statement)
+    monkeypatch.chdir(checkout)
+    config = migrate.config(both)
+    with pytest.raises(CommandError) as told:
+        command.check(config)
+    (found,) = str(told.value).splitlines()[1:-1]
+    assert found.strip().startswith(line)
+    command.revision(config, "repair", autogenerate=True)
+    command.upgrade(config, "head")
+    command.check(config)
+
+
+def test_column_with_values_is_retired_once(head, questdb, checkout, monkeypatch):
+    """What is kept is no difference: another revision finds nothing to do."""
+    questdb.execute(f"ALTER TABLE {TRADES.name} ADD COLUMN extra LONG")
+    questdb.execute(f"INSERT INTO {TRADES.name} (timestamp, extra) VALUES ('2025-01-01', 5)")
+    questdb.wait_for(TRADES.name)
+    monkeypatch.chdir(checkout)
+    config = migrate.config(head)
+    command.revision(config, "repair", autogenerate=True)
+    command.upgrade(config, "head")
+    (kept,) = live_tables(questdb, [TRADES.name])[TRADES.name].columns[len(TRADES.columns) :]
+    assert kept.name.startswith("extra_retired_")
+    command.check(config)
+    assert drift.check(head).different == ()
+    assert series.plan(questdb).empty
+    command.downgrade(config, "-1")
+    assert questdb.query(f"SELECT extra FROM {TRADES.name}") == [{"extra": 5}]
+
+
+def test_recorded_tables_are_compared(head, questdb):
+    """Those of datasets, of runs and of simulations, whatever they are called."""
+    with client(head, ROLES.owner) as connection:
+        for statement in (
+            clients.c_dataset({**rows.C_DATASET, "metadata": {"ohlcv_measurement": "free_name"}}),
+            clients.c_run(rows.RUN_ROW),
+            clients.simulation(rows.SIMULATION_ROW),
+        ):
+            connection.execute(statement)
+    names = ["btc25_4h_wf1738400000", "btc_sim1", "free_name", "indicators_btc25_4h"]
+    declarations = series.catalogue(head)
+    (skipped,) = drift.check(head).skipped
+    assert str(skipped).startswith("QuestDB tables recorded and not made yet: skipped: 2, such as")
+    command.check(migrate.config(head))
+    series.carry_out(questdb, series.plan(questdb, declarations))
+    for name in names:
+        questdb.execute(f"ALTER TABLE {name} SET TTL 5 YEARS")
+        questdb.wait_for(name)
+    lines = [f"QuestDB table {name}: TTL: declared none, live 60 MONTHS" for name in names]
+    assert sorted(map(str, drift.check(head).different)) == lines
+    assert sorted(status.read(head).questdb.drift) == lines
+    with pytest.raises(CommandError) as told:
+        command.check(migrate.config(head))
+    repair = "; stage1 questdb apply repairs it"
+    assert sorted(str(told.value).splitlines()[1:-1]) == [f"  {line}{repair}" for line in lines]
+    series.carry_out(questdb, series.plan(questdb, declarations))
+    command.check(migrate.config(head))
+
+
+@pytest.mark.slow
+def test_check_asks_only_for_what_it_compares(head, questdb, monkeypatch):
+    for n in range(110):
+        questdb.execute(f"CREATE TABLE other{n} (t TIMESTAMP) TIMESTAMP(t) PARTITION BY DAY")
+    asked = []
+    query = Client.query
+    monkeypatch.setattr(Client, "query", lambda self, sql: (asked.append(sql), query(self, sql))[1])
+    command.check(migrate.config(head))
+    assert len(asked) <= 5
+    asked.clear()
+    questdb.execute("ALTER TABLE indicator_bars SET TTL 5 YEARS")
+    questdb.wait_for("indicator_bars")
+    with pytest.raises(CommandError):
+        command.check(migrate.config(head))
+    (parquet,) = (sql for sql in asked if "table_partitions" in sql)
+    assert parquet.count("table_partitions") == 1

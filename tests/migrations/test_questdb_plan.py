@@ -1,0 +1,98 @@
+"""A plan of QuestDB operations: what is refused, and what the rest costs."""
+
+import pytest
+
+from questdb_ddl.tables import TRADING_SIM_EQUITY
+from questdb_ddl.tables import TRADING_SIM_TRACES as TRADES
+from stage1_schema.errors import Stage1Error
+from stage1_schema.ops import plan
+from tests.migrations.parquet import with_parquet
+
+REVISION = '''"""Change
+
+Revises: 0013
+"""
+from alembic import op
+revision, down_revision = "0014", "0013"
+def upgrade():
+    {}
+def downgrade():
+    {}
+'''
+
+
+@pytest.fixture
+def planned(head, checkout, monkeypatch):
+    """Plan revision 0014 that does what is given, on stores that stand at head."""
+
+    def plan_of(*does):
+        path = checkout / "migrations" / "versions" / "0014_change.py"
+        body = "\n    ".join(does)
+        path.write_text(REVISION.format(body, body))
+        return plan.make(head)
+
+    monkeypatch.chdir(checkout)
+    return plan_of
+
+
+EQUITY = TRADING_SIM_EQUITY.name
+NARROW = f'op.alter_questdb_column("{EQUITY}", "equity", "LONG", existing="DOUBLE")'
+RETIRE_KEY = f'op.retire_questdb_column("{EQUITY}", "mode", "SYMBOL")'
+
+
+@pytest.mark.parametrize(
+    ("does", "reason"),
+    [
+        pytest.param(NARROW, "from DOUBLE to LONG would lose values", id="narrowing"),
+        pytest.param(
+            NARROW.replace('existing="DOUBLE"', 'existing="INT"'),
+            "from DOUBLE to LONG would lose values",
+            id="narrowing of what stands",
+        ),
+        pytest.param(RETIRE_KEY, "mode is a deduplication key", id="key column"),
+        pytest.param(
+            f'op.add_questdb_column("{TRADES.name}", "x", "LONG")', "Parquet", id="Parquet"
+        ),
+        pytest.param(
+            'op.add_questdb_column("nowhere", "x", "LONG")', "no table nowhere", id="gone"
+        ),
+        pytest.param(
+            f'op.rename_questdb_table("{EQUITY}", "{TRADES.name}")', "has both", id="name taken"
+        ),
+        pytest.param(
+            f'op.create_questdb_table("{EQUITY}", columns={{"x": "LONG"}})',
+            "would create",
+            id="another table stands",
+        ),
+    ],
+)
+def test_refused_operation_stops_the_plan(planned, questdb, does, reason):
+    if reason == "Parquet":
+        with_parquet(questdb, TRADES.name)
+    with pytest.raises(Stage1Error, match=reason):
+        planned(does)
+
+
+def test_plan_looks_at_each_operation_after_those_before_it(planned, questdb):
+    keys = list(TRADING_SIM_EQUITY.dedup_keys)
+    left = [key for key in keys if key != "mode"]
+    made = planned(
+        f'op.alter_questdb_table("{EQUITY}", dedup_keys={left}, existing={{"dedup_keys": {keys}}})',
+        RETIRE_KEY,
+        f'op.rename_questdb_table("{EQUITY}", "equity")',
+        'op.add_questdb_column("equity", "x", "LONG")',
+        'op.create_questdb_table("y", columns={"x": "INT"})',
+        'op.alter_questdb_column("y", "x", "LONG", existing="INT")',
+    )
+    assert len(made.revisions[0].questdb) == 6
+
+
+def test_plan_names_what_a_change_of_questdb_costs(planned):
+    changes = {
+        f'op.retire_questdb_column("{EQUITY}", "equity", "DOUBLE")': "puts data away",
+        f'op.retire_questdb_table("{EQUITY}")': "puts data away",
+        f'op.alter_questdb_table("{EQUITY}", dedup_keys=[], existing={{}})': "drops deduplication",
+        f'op.alter_questdb_table("{EQUITY}", ttl_months=9, existing={{}})': "deletes data",
+    }
+    for does, hazard in changes.items():
+        assert planned(does).hazards == (hazard,)
