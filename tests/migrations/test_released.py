@@ -43,6 +43,10 @@ def changed(path):
     path.write_text(path.read_text() + "-- more\n")
 
 
+def changed_revision(path):
+    changed(path.parents[2] / "versions" / "0005_add_dataset_hierarchy.py")
+
+
 def added(path):
     path.with_name("more.sql").write_text("SELECT 1")
 
@@ -63,7 +67,17 @@ def unlisted(path):
     ("edit", "said"),
     [
         pytest.param(changed, "released and has been changed", id="changed"),
+        pytest.param(
+            changed_revision,
+            "versions/0005_.* was released and has been changed",
+            id="changed revision",
+        ),
         pytest.param(lambda path: path.unlink(), "released and is gone", id="gone"),
+        pytest.param(
+            lambda path: (path.parents[2] / "versions" / "0005_add_dataset_hierarchy.py").unlink(),
+            "versions/0005_.* was released and is gone",
+            id="gone revision",
+        ),
         pytest.param(added, "more.sql is not listed", id="another body"),
         pytest.param(squeezed_in, "0005a_more.py is not listed", id="another revision"),
         pytest.param(unlisted, "versions/0005_.* is not listed", id="unlisted"),
