@@ -6,7 +6,7 @@ so that what depends on a changed table or view is dropped before and made again
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from stage1_schema import sql
@@ -104,7 +104,10 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
     live = catalogue.read(connection)
     plan = _Plan(declared, live, catalogue.edges(connection), Files(context))
     for each in tables.compare(context, upgrade_ops, declared.catalogue, live):
-        if each.difference or each.what not in seen:  # it knows better what differs
+        said = seen.get(each.what)
+        if said and each.difference and each.what.startswith("column "):  # Alembic saw a part of it
+            seen[each.what] = replace(said, difference=f"{said.difference}; {each.difference}")
+        elif each.difference or said is None:  # it knows better what differs
             seen[each.what] = each
     found = [*seen.values(), *_objects(plan)]
     _take_dependents(plan, tables.roots(upgrade_ops))

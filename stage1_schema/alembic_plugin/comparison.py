@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 WORDS = {
     "tables": "table",
     "columns": "column",
+    "sequences": "sequence",
     "generated": "generated column",
     "constraints": "constraint",
     "indexes": "index",

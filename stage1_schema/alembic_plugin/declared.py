@@ -10,24 +10,31 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, text
 from sqlalchemy.exc import DBAPIError
 
-from stage1_schema.alembic_plugin import catalogue
+from stage1_schema.alembic_plugin import catalogue, history
 from stage1_schema.alembic_plugin.verbatim import Verbatim
 from stage1_schema.errors import Stage1Error
+from stage1_schema.models.history import MIGRATION_HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Connection, MetaData
+    from sqlalchemy import Connection
 
     from stage1_schema.alembic_plugin.catalogue import Catalogue
     from stage1_schema.sql import SqlObject
 
-# Alembic's own table, which the grants name.
-_VERSION_TABLE = """CREATE TABLE alembic_version (
-    version_num varchar(32) CONSTRAINT alembic_version_pkc PRIMARY KEY)"""
+BESIDE = MetaData()
+"""Alembic's own table and the history: they stand beside the models' and outlive a downgrade."""
+Table(
+    "alembic_version",
+    BESIDE,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+MIGRATION_HISTORY.to_metadata(BESIDE, schema=None)  # type: ignore[arg-type]  # of no schema
 
 
 class CannotCompareError(Stage1Error):
@@ -62,7 +69,8 @@ def build(connection: Connection, metadata: MetaData, files: Iterable[SqlObject]
         # A CHECK, a default or an index may call a function that needs no table itself.
         early, failed = _round(connection, schema, [f for f in waiting if f.kind == "functions"])
         metadata.create_all(connection, checkfirst=False)
-        connection.execute(text(_VERSION_TABLE))
+        BESIDE.create_all(connection, checkfirst=False)
+        connection.execute(Verbatim(_moved(history.GRANT, schema)))
         waiting = [each for each in waiting if each in failed or each.kind != "functions"]
         order = (*early, *_create(connection, schema, waiting))
         connection.execute(text("SET LOCAL check_function_bodies = on"))

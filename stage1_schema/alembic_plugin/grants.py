@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stage1_schema.alembic_plugin.comparison import Comparison, of_items
+from stage1_schema.alembic_plugin.history import TABLE
 from stage1_schema.alembic_plugin.sql_ops import OPTION, GrantOp
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from stage1_schema.alembic_plugin.catalogue import Catalogue, Item
 
 ROLES = ("app", "readonly", "PUBLIC")
+OWNERS = {"TABLE alembic_version", f"TABLE {TABLE}"}
+"""What nobody but the owner writes, whatever the default privileges give."""
 LATER = {"TABLE": "later TABLES", "FUNCTION": "later FUNCTIONS", "SEQUENCE": "later SEQUENCES"}
 
 
@@ -27,7 +30,7 @@ def compare_grants(declared: Catalogue, live: Catalogue) -> tuple[list[Compariso
     operations: list[GrantOp] = []
     wanted, stands = declared["grants"], live["grants"]
     known, standing = set(_targets(declared)), set(_targets(live))
-    by_default = set(_by_default(declared, known))
+    by_default = set(_by_default(declared, known - OWNERS))
     for name in sorted(wanted.keys() | stands.keys()):
         item = wanted.get(name) or stands[name]
         if item.stem not in known or (name not in wanted and name in by_default):
@@ -35,7 +38,7 @@ def compare_grants(declared: Catalogue, live: Catalogue) -> tuple[list[Compariso
         if item.definition not in ROLES:
             found.append(Comparison(f"right {name}", skipped="not a role of Stage1"))
             continue
-        if item.stem == "SCHEMA public" and f"{item.signature} on {item.stem} to PUBLIC" in stands:
+        if item.signature == "USAGE" and f"USAGE on {item.stem} to PUBLIC" in stands:
             continue  # held through PUBLIC, and this role may not grant it
         result = of_items(wanted.get(name), stands.get(name))
         if result.equal:

@@ -30,7 +30,7 @@ TABLE = "stage1_migration_history"
 STOOD = "/* done before */ "
 """Begins a statement for QuestDB that this run did not have to send."""
 
-_GRANT = """
+GRANT = """
 DO $$
 DECLARE
     app text := coalesce(nullif(current_setting('stage1.app_role', true), ''), 'stage1_app');
@@ -40,7 +40,14 @@ DECLARE
 BEGIN
     FOR name IN SELECT rolname FROM pg_roles
                  WHERE rolname IN (app, readonly) AND rolname <> current_user LOOP
-        -- Default privileges may have given more: only the owner writes history.
+        -- Default privileges may have given more: only the owner writes revision and history.
+        IF EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('public.alembic_version')
+                      AND pg_has_role(c.relowner, 'USAGE')
+                      AND has_table_privilege(name, c.oid, 'INSERT, UPDATE')) THEN
+            EXECUTE format(
+                'REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON public.alembic_version FROM %I', name);
+        END IF;
+        CONTINUE WHEN to_regclass('public.stage1_migration_history') IS NULL;
         IF has_table_privilege(name, 'public.stage1_migration_history', 'INSERT, UPDATE') THEN
             EXECUTE format('REVOKE ALL ON public.stage1_migration_history FROM %I', name);
         END IF;
@@ -139,7 +146,7 @@ def create(connection: Connection, roles: Roles | None = None) -> None:
             {"app": roles.app, "readonly": roles.readonly},
         )
     connection.execute(CreateTable(MIGRATION_HISTORY, if_not_exists=True))
-    connection.execute(Verbatim(_GRANT))
+    connection.execute(Verbatim(GRANT))
 
 
 def read(connection: Connection) -> tuple[Entry, ...]:
@@ -224,7 +231,7 @@ def _script(ctx: MigrationContext, values: dict[str, Any]) -> None:
     if not ctx.opts.get("history_written"):
         ctx.opts["history_written"] = True
         ctx.execute(CreateTable(MIGRATION_HISTORY, if_not_exists=True))
-        ctx.execute(Verbatim(_GRANT))
+        ctx.execute(Verbatim(GRANT))
     ctx.execute(
         insert(MIGRATION_HISTORY)
         .values(

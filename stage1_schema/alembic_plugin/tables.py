@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -10,12 +11,14 @@ from alembic.operations import ops
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.sql.naming import conv
 
-from stage1_schema.alembic_plugin import history
+from stage1_schema.alembic_plugin import columns
+from stage1_schema.alembic_plugin.alter import AlterOp
 from stage1_schema.alembic_plugin.comparison import FOREIGN, Comparison, of_items
+from stage1_schema.alembic_plugin.declared import BESIDE
 from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.ops import MigrateOperation, OpContainer, UpgradeOps
@@ -35,19 +38,6 @@ _TURNS = {
 _NULLS = "postgresql_nulls_not_distinct"
 
 
-class AlterTableOp(ops.ExecuteSQLOp):
-    """ALTER TABLE, as a plain statement that knows its inverse."""
-
-    def __init__(self, table: str, change: str, back: str) -> None:
-        """Keep what to `change` in the table, and what brings it `back`."""
-        super().__init__(f"ALTER TABLE {table} {change}")
-        self._opposite = (table, back, change)
-
-    def reverse(self) -> AlterTableOp:
-        """Return the opposite."""
-        return AlterTableOp(*self._opposite)
-
-
 def compare(
     context: AutogenContext, upgrade_ops: UpgradeOps, declared: Catalogue, live: Catalogue
 ) -> Iterator[Comparison]:
@@ -57,8 +47,9 @@ def compare(
     the words, but not changed again.
     """
     seen = set(_seen(upgrade_ops))
+    wanted_tables, live_tables = _declared(context), cache(partial(_reflect, context))
     yield from _tables(upgrade_ops, declared, live, seen)
-    reflected: dict[str, sa.Table] = {}
+    yield from columns.compare(upgrade_ops, declared, live, (wanted_tables, live_tables))
     for kind in ("constraints", "indexes", "generated"):
         for name in sorted(declared[kind].keys() | live[kind].keys()):
             wanted, stands = declared[kind].get(name), live[kind].get(name)
@@ -71,9 +62,8 @@ def compare(
             result = of_items(wanted, stands)
             yield result
             if not result.equal and not changed:
-                if item.stem not in reflected:
-                    reflected[item.stem] = _reflect(context, item.stem)
-                upgrade_ops.ops.append(_change(context, kind, item, reflected[item.stem]))
+                old, new = live_tables(item.stem), wanted_tables(item.stem)
+                upgrade_ops.ops.append(_change(kind, item, old, new))
 
 
 def _tables(
@@ -85,8 +75,14 @@ def _tables(
             # A comment is Alembic's.
             yield of_items(wanted, replace(stands, comment=wanted.comment))
             upgrade_ops.ops += _alterations(wanted, stands)
-        elif (name, "*") not in seen and name != history.TABLE:
+        elif (name, "*") not in seen:
             yield Comparison(f"table {name}", skipped=FOREIGN[0])
+    for name in sorted(declared["tables"].keys() - live["tables"].keys()):
+        if (name, "*") not in seen:  # Alembic does not look at the history
+            yield of_items(declared["tables"][name], None)
+            create = ops.CreateTableOp.from_table(BESIDE.tables[name])
+            create.if_not_exists = True  # a step that is recorded makes it
+            upgrade_ops.ops.append(create)
     for name, rule in sorted(live["rules"].items()):
         if _ours(rule, declared, live):
             yield Comparison(name, "there, not declared")
@@ -97,9 +93,9 @@ def _tables(
 def _alterations(wanted: Item, stands: Item) -> Iterator[MigrateOperation]:
     for new, old in zip(wanted.definition.split("\n"), stands.definition.split("\n"), strict=True):
         if new != old and new in _TURNS:
-            yield AlterTableOp(wanted.name, _TURNS[new], _TURNS[old])
+            yield AlterOp(f"TABLE {wanted.name}", _TURNS[new], _TURNS[old])
         elif new != old and new.startswith("options"):
-            yield AlterTableOp(wanted.name, _options(new, old), _options(old, new))
+            yield AlterOp(f"TABLE {wanted.name}", _options(new, old), _options(old, new))
 
 
 def _options(new: str, old: str) -> str:
@@ -123,6 +119,8 @@ def roots(container: OpContainer) -> Iterator[tuple[str, str]]:
             isinstance(each, ops.AlterColumnOp) and each.modify_type is not None
         ):
             yield each.table_name, each.column_name
+        elif isinstance(each, AlterOp) and each.column is not None:
+            yield each.target.split()[1].strip('"'), each.column
 
 
 def keep_names(container: OpContainer) -> None:
@@ -161,17 +159,21 @@ def _ours(item: Item, declared: Catalogue, live: Catalogue) -> bool:
     return item.stem in declared["tables"] and item.stem in live["tables"]
 
 
+def _declared(context: AutogenContext) -> Callable[[str], sa.Table]:
+    metadata: Any = context.metadata
+    return {**BESIDE.tables, **metadata.tables}.__getitem__
+
+
 def _reflect(context: AutogenContext, name: str) -> sa.Table:
     if context.connection is None:
         raise ValueError("no connection")
-    return sa.Table(name, sa.MetaData(), autoload_with=context.connection, resolve_fks=False)
+    return sa.Table(name, sa.MetaData(), autoload_with=context.connection)
 
 
-def _change(context: AutogenContext, kind: str, item: Item, live: sa.Table) -> MigrateOperation:
+def _change(kind: str, item: Item, live: sa.Table, declared: sa.Table) -> MigrateOperation:
     """Return the operations that take the live one away and make the declared one."""
-    metadata: Any = context.metadata
     changes: list[MigrateOperation] = []
-    old, new = (_find(kind, item, table) for table in (live, metadata.tables[item.stem]))
+    old, new = (_find(kind, item, table) for table in (live, declared))
     if kind == "indexes":
         changes += [ops.DropIndexOp.from_index(old)] if old is not None else []
         changes += [ops.CreateIndexOp.from_index(new)] if new is not None else []

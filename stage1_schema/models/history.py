@@ -6,13 +6,23 @@ survives the last downgrade and a reset, so no revision can create it (docs/deci
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, MetaData, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 MIGRATION_HISTORY = Table(
     "stage1_migration_history",
     MetaData(schema="public"),
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("id", BigInteger, Identity(always=True)),
     Column("revision", Text, nullable=False),
     Column("direction", Text, nullable=False),  # upgrade, downgrade, stamp or reset
     Column("file_sha256", Text),  # of the revision's file and its frozen bodies
@@ -23,4 +33,5 @@ MIGRATION_HISTORY = Table(
     Column("host", Text),
     Column("application_version", Text),
     Column("questdb", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    PrimaryKeyConstraint("id", name="stage1_migration_history_pkey"),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
+from stage1_schema.alembic_plugin import history
 from stage1_schema.connect import connect, plain_errors
 from stage1_schema.sql import objects
 
@@ -127,3 +128,4 @@ def _grant(connection: Connection[Any], roles: Roles) -> None:
     for each in objects():
         if each.kind == "grants":
             connection.execute(each.text.encode())
+    connection.execute(history.GRANT.encode())

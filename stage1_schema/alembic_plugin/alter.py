@@ -1,0 +1,42 @@
+"""ALTER as a plain statement: what Alembic has no operation for."""
+
+from __future__ import annotations
+
+from alembic.operations import ops
+
+
+class AlterOp(ops.ExecuteSQLOp):
+    """ALTER something, as a statement that knows its inverse."""
+
+    def __init__(
+        self, target: str, change: str, back: str, *, after: str = "", column: str | None = None
+    ) -> None:
+        """Keep the `target`, such as `TABLE datasets`, the `change` and what brings it `back`.
+
+        `after` is the target where the change renames it; `column` is one that changes its type.
+        """
+        super().__init__(f"ALTER {target} {change}".replace(":", "\\:"))  # no bind parameter
+        self.target = target
+        self.change = change
+        self.back = back
+        self.after = after or target
+        self.column = column
+
+    def reverse(self) -> AlterOp:
+        """Return the opposite."""
+        return AlterOp(self.after, self.back, self.change, after=self.target, column=self.column)
+
+
+class AdvanceOp(ops.ExecuteSQLOp):
+    """Set the sequence of a new identity behind the rows that stand; on the way back as well."""
+
+    def __init__(self, table: str, column: str) -> None:
+        """Keep the `table` and the `column`, quoted."""
+        sequence = f"pg_get_serial_sequence('{table}', '{column.strip(chr(34))}')"
+        super().__init__(
+            f"SELECT setval({sequence}, coalesce(max({column}), 0) + 1, false) FROM {table}"
+        )
+
+    def reverse(self) -> AdvanceOp:
+        """Return the same: it comes before the identity goes, and after it is back."""
+        return self
