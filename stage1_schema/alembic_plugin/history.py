@@ -164,9 +164,11 @@ def changed_revisions(connection: Connection, scripts: ScriptDirectory) -> tuple
     """Return the applied revisions whose file has changed since; empty where none is recorded."""
     applied: dict[str, str] = {}
     for entry in read(connection):
-        applied.pop(entry.revision, None)
+        # A stamp says nothing of what ran.
         if entry.direction == "upgrade" and entry.file_sha256:
             applied[entry.revision] = entry.file_sha256
+        elif entry.direction == "downgrade":
+            applied.pop(entry.revision, None)
         elif entry.direction == "reset":
             applied.clear()
     now = {

@@ -236,9 +236,12 @@ def test_upgrade_stops_when_a_store_changed_since_the_plan(both, questdb, revise
 
 
 @pytest.mark.parametrize("name", ["versions/0005_*.py", "sql/0005/drop.sql"])
-def test_revision_edited_after_it_was_applied_is_reported(migrated, checkout, name):
+@pytest.mark.parametrize("stamps", [(), ("0005", "0013")], ids=["", "stamped"])
+def test_revision_edited_after_it_was_applied_is_reported(migrated, checkout, name, stamps):
     (path,) = (checkout / "migrations").glob(name)
     path.write_text(path.read_text() + "\n")
+    for revision in stamps:
+        alembic(checkout, migrated, "-x", *SKIP, "stamp", revision)
     said = alembic(checkout, migrated, "-x", *SKIP, "check", code=255)
     (line,) = [line for line in said.splitlines() if "0005" in line]
     assert "revision 0005 changed after it was applied" in line
