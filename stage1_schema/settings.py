@@ -32,6 +32,8 @@ POSTGRES_PARTS = {
     "STAGE1_POSTGRES_SSLMODE": "sslmode",
 }
 MAX_PORT = 65_535
+MAX_INTEGER = 2_147_483_647
+"""What PostgreSQL takes for a number of milliseconds, at most."""
 POSTGRES_DEFAULTS = {"port": "5432", "dbname": "stage1_trading", "user": "stage1_app"}
 
 
@@ -260,7 +262,7 @@ def _names(given: Mapping[str, str], wanted: Mapping[str, str]) -> str:
 
 def _port(store: str, value: str) -> None:
     ports = value.split(",")  # libpq takes one for each of several hosts
-    if not all(port.isdigit() and 0 < int(port) <= MAX_PORT for port in ports):
+    if not all(whole(port, MAX_PORT) for port in ports):
         raise SettingsError(
             f"The port of {store} is {value!r}, not a number from 1 to {MAX_PORT}.",
             next_step="correct it in the environment or in .env.",
@@ -269,9 +271,15 @@ def _port(store: str, value: str) -> None:
 
 def _milliseconds(given: Mapping[str, str], name: str, default: int) -> int:
     value = given.get(name, str(default))
-    if not value.isdigit() or int(value) == 0:
+    if not (number := whole(value)):
         raise SettingsError(
             f"{name} is {value!r}, not a whole number of milliseconds.",
             next_step=f"set it to {default} or unset it.",
         )
-    return int(value)
+    return number
+
+
+def whole(value: str, most: int = MAX_INTEGER) -> int | None:
+    """Return the whole number that `value` is, in ASCII and up to `most`; None for another text."""
+    short = value.isascii() and value.isdecimal() and len(value) <= len(str(most))
+    return int(value) if short and int(value) <= most else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stage1_schema.errors import SettingsError
+from stage1_schema.settings import MAX_INTEGER, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ class Limits:
 
     def pause_s(self, number: int) -> float:
         """Return the seconds to wait after try `number`, from 0: twice as long each time."""
-        return min(self.retry_s * 2.0**number, LONGEST_PAUSE_S)
+        return min(self.retry_s * 2.0 ** min(number, 30), LONGEST_PAUSE_S)
 
 
 DEFAULT = Limits()
@@ -91,11 +92,12 @@ def load(given: Mapping[str, str], *, wait: str | None = None) -> Limits:
 
 def _whole(given: Mapping[str, str], name: str, default: int) -> int:
     value = given.get(name, str(default))
-    if not value.isdigit():
+    if (number := whole(value)) is None:
         raise SettingsError(
-            f"{name} is {value!r}, not a whole number.", next_step=f"set it to {default}, say."
+            f"{name} is {value!r}, not a whole number up to {MAX_INTEGER}.",
+            next_step=f"set it to {default}, say.",
         )
-    return int(value)
+    return number
 
 
 def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
@@ -104,7 +106,7 @@ def _seconds(given: Mapping[str, str], name: str, default: float) -> float:
         number = float(value)
     except ValueError:
         number = -1
-    if not 0 <= number < float("inf"):
+    if not 0 <= number <= MAX_INTEGER:
         raise SettingsError(
             f"{name} is {value!r}, not a number of seconds.", next_step=f"set it to {default}, say."
         )

@@ -9,8 +9,9 @@ import pytest
 from alembic import command
 
 from stage1_schema.alembic_plugin import backfill
-from stage1_schema.alembic_plugin.limits import Limit
+from stage1_schema.alembic_plugin.limits import Limit, Limits, load
 from stage1_schema.connect import connect
+from stage1_schema.errors import SettingsError
 from stage1_schema.ops import migrate
 from tests.plugins.databases import ROLES, client
 from tests.postgres import clients, rows
@@ -139,6 +140,23 @@ def test_validation_has_limits_of_its_own_and_what_follows_those_of_ddl(empty, o
 def test_only_the_last_try_is_patient(limit_ms, tries, expected):
     limit = Limit(limit_ms, 7)
     assert [limit.of_try(n, tries - 1) for n in range(tries)] == [Limit(ms, 7) for ms in expected]
+
+
+@pytest.mark.parametrize("value", ["²", "٣", "-1", "1.5", "", "2147483648", "9" * 5000])
+def test_limit_is_a_whole_number_that_postgresql_takes(value):
+    for name in ("STAGE1_DDL_LOCK_TIMEOUT_MS", "STAGE1_LOCK_RETRIES"):
+        with pytest.raises(SettingsError, match=f"{name} is .* not a whole number up to"):
+            load({name: value})
+
+
+@pytest.mark.parametrize("value", ["1e300", "nan", "inf", "-1", "x"])
+def test_wait_is_a_number_of_seconds_that_can_be_waited(value):
+    with pytest.raises(SettingsError, match="not a number of seconds"):
+        load({}, wait=value)
+
+
+def test_pause_stays_bounded_however_often_it_is_tried():
+    assert Limits().pause_s(5000) == 30
 
 
 def test_ddl_gives_way_to_writers_until_it_finds_its_moment(empty):
