@@ -49,7 +49,7 @@ check: install ## Lint, type-check and test on every version: what CI runs
 	@$(MAKE) --no-print-directory test-questdb-matrix
 
 revision: install ## Generate a revision from changed declarations (m="what it does")
-	@$(if $(m),,$(error say what it does: make revision m="add a column"))$(BIN)/alembic revision --autogenerate -m "$(m)"
+	@$(if $(m),,$(error say what it does: make revision m="add a column"))$(BIN)/alembic revision --autogenerate -m "$$m"
 
 release: install ## List the revisions as released: from then on nothing edits them
 	@$(BIN)/stage1 release

@@ -1,7 +1,7 @@
-"""${message}
+"""${message.replace(chr(92), chr(92) * 2).replace('"' * 3, "'" * 3)}
 
-Why: 
-Locks: 
+Why:
+Locks:
 Revision ID: ${up_revision}
 Revises: ${down_revision | comma,n}
 """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations import MigrateOperation, Operations
 
-from stage1_schema.errors import QuestDBError
+from stage1_schema.errors import QuestDBError, Stage1Error
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
@@ -213,10 +213,19 @@ def run(operations: Operations, operation: Operation, table: str) -> None:
 
 
 def questdb_script(path: str | None) -> Path | None:
-    """Return the file that an offline run writes QuestDB's statements to, emptied; or None."""
+    """Return the file that an offline run writes QuestDB's statements to, emptied; or None.
+
+    Raises Stage1Error where it cannot be written.
+    """
     if path is None:
         return None
-    Path(path).write_text("", encoding="utf-8")
+    try:
+        Path(path).write_text("", encoding="utf-8")
+    except OSError as error:
+        raise Stage1Error(
+            f"-x questdb_sql={path} cannot be written: {error.strerror}.",
+            next_step="name a file in a directory that exists and is yours.",
+        ) from error
     return Path(path)
 
 

@@ -1,9 +1,13 @@
 """Alembic's own command line: generating a revision, and the offline script."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
 
 from stage1_schema.alembic_plugin import history
 from stage1_schema.connect import connect, engine
@@ -33,6 +37,32 @@ def test_revision_is_generated_numbered_formatted_and_complete(checkout, both):
     assert "No new upgrade operations" in alembic(checkout, both, "check")
     alembic(checkout, both, "downgrade", "-1")
     alembic(checkout, both, "upgrade", "head")
+
+
+@pytest.mark.parametrize(
+    "message",
+    ['say "x"', '"""quoted"""', "a \\n back\\slash", 'ends in "', "it's `$(exit 1)`"],
+)
+def test_message_may_hold_anything(checkout, both, message):
+    """In Alembic's own words and in make's."""
+    made = alembic(checkout, both, "revision", "-m", message)
+    assert "Generating" in made
+    assert "[*]" not in made  # no findings of ruff
+    script = ScriptDirectory(checkout / "migrations")
+    (text,) = [each.doc for each in script.walk_revisions() if each.revision == "0014"]
+    assert text == message.replace('"""', "'''")
+
+
+def test_make_passes_the_message_on_as_it_is(checkout, tmp_path):
+    shutil.copy(ROOT / "Makefile", checkout)
+    done = subprocess.run(
+        ["make", "-n", "revision", 'm=say "x" `false`'],  # noqa: S607 - the developer's own
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.rstrip().endswith('alembic revision --autogenerate -m "$m"')
 
 
 def test_revision_of_nothing_is_not_written(checkout, both):
@@ -93,6 +123,15 @@ def test_offline_script_records_its_steps(empty, checkout):
     migrate.upgrade(empty, arguments=["questdb=skip"])
     with engine(empty.postgres).connect() as connection:
         assert [step.host is None for step in history.read(connection)[-2:]] == [True, False]
+
+
+def test_file_for_questdb_that_cannot_be_written_is_one_line(checkout, both):
+    file = checkout / "nowhere" / "questdb.sql"
+    said = alembic(
+        checkout, both, "-x", f"questdb_sql={file}", "upgrade", "head", "--sql", code=255
+    )
+    assert "cannot be written: No such file or directory. Next: name a file" in said
+    assert "Traceback" not in said
 
 
 def test_offline_script_needs_no_server_and_no_settings(checkout, both):
