@@ -11,7 +11,8 @@ from pglast import Error, ast, parse_plpgsql, parse_sql
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_STATEMENT = 0  # an expression's parseMode where it is a whole statement
+_STATEMENT, _VALUE = 0, 2  # an expression's parseMode; above them it is an assignment
+_ASSIGNED = re.compile(r"[^:=]*:?=")
 _RIGHTS = re.compile(r"\s*(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES)\b[^;]*$", re.IGNORECASE)
 _DYNAMIC = ("dynexecute", "dynfors", "open", "return_query")
 
@@ -32,12 +33,21 @@ def statements(block: str) -> Iterator[str | None]:
         yield None
         return
     for name, node in nodes:
-        if name == "PLpgSQL_expr" and node.get("parseMode") == _STATEMENT:
-            yield node["query"]
+        if name == "PLpgSQL_expr":
+            yield _as_statement(node)
         elif name.removeprefix("PLpgSQL_stmt_") in _DYNAMIC:
             text = node.get("query") or node.get("dynquery")
             if text and not _only_rights(text["PLpgSQL_expr"]["query"], nodes):
                 yield None
+
+
+def _as_statement(expression: dict[str, Any]) -> str:
+    """Return what an expression runs: of a condition or an assignment that is a SELECT."""
+    query: str = expression["query"]
+    if expression.get("parseMode", _STATEMENT) == _STATEMENT:
+        return query
+    assigned = _ASSIGNED.match(query) if expression["parseMode"] > _VALUE else None
+    return f"SELECT {query[assigned.end() :] if assigned else query}"
 
 
 def _nodes(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401 - JSON

@@ -19,6 +19,7 @@ from pglast import split
 from sqlalchemy import text
 
 from stage1_schema.alembic_plugin import questdb_changes, questdb_pending, standing
+from stage1_schema.alembic_plugin.backfill import PAGE
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import fingerprint, migrate, pending, squawk
@@ -35,7 +36,12 @@ if TYPE_CHECKING:
 
 SMALL_ROWS = 10_000
 """Up to so many rows, what blocks or rewrites a table is over in an instant, and no hazard."""
-_INSTANT = {Hazard.BLOCKS_WRITES, Hazard.BLOCKS_READS, Hazard.REWRITES_TABLE}
+_OF_LARGE = {
+    Hazard.BLOCKS_WRITES,
+    Hazard.BLOCKS_READS,
+    Hazard.REWRITES_TABLE,
+    Hazard.CHANGES_ROWS,
+}
 _NOT_SHOWN = {"transaction", "SET"}
 _QUESTDB_HAZARDS = (
     (
@@ -74,10 +80,14 @@ class Statement:
 
 @dataclass
 class _Standing:
-    """The tables with their rows, and each index's table; what a script makes on the way is new."""
+    """The tables with their rows, and each index's table; what a script makes on the way is new.
+
+    `functions` may write.
+    """
 
     rows: Mapping[str, int]
     indexes: dict[str, str]
+    functions: set[str] = field(default_factory=set)
     new: set[str] = field(default_factory=set)
 
 
@@ -130,7 +140,7 @@ def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
     questdb = None if "questdb=skip" in arguments else settings.questdb
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
         revision = migrate.revision(connection)
-        stands = _Standing(_rows(connection), _indexes(connection))
+        stands = _Standing(_rows(connection), _indexes(connection), _functions(connection))
         legacy = standing.look(connection).rows if revision is None else 0
         version = connection.execute(text("SHOW server_version")).scalar_one().split(".")[0]
         head = migrate.head()
@@ -229,6 +239,8 @@ def _statements(part: str, stands: _Standing) -> Iterable[Statement]:
             continue
         if found.creates:
             stands.new.add(found.creates)
+        if found.defines:
+            stands.functions.add(found.defines)
         yield _statement(sql, found, stands)
 
 
@@ -243,11 +255,13 @@ def _statement(sql: str, found: Effect, stands: _Standing) -> Statement:
     locks |= {table: found.lock for table in tables if found.lock}
     largest = max((stands.rows.get(table, 0) for table in tables), default=0)
     stood = bool(tables) or not named
-    hazards = (
+    hazards = [
         str(hazard)
         for hazard in found.hazards
-        if (largest > SMALL_ROWS if hazard in _INSTANT else stood or hazard == Hazard.UNKNOWN)
-    )
+        if (largest > SMALL_ROWS if hazard in _OF_LARGE else stood or hazard == Hazard.UNKNOWN)
+        and not (hazard == Hazard.CHANGES_ROWS and PAGE in sql)  # in batches
+    ]
+    hazards += [str(Hazard.CALLS_FUNCTION)] * bool(stands.functions & set(found.calls))
     held = (TableLock(name, str(lock), stands.rows.get(name, 0)) for name, lock in locks.items())
     return Statement(sql, found.kind, tuple(held), tuple(hazards))
 
@@ -269,6 +283,15 @@ def _indexes(connection: Connection) -> dict[str, str]:
          WHERE t.relnamespace = 'public'::regnamespace
     """
     return {row.name: row.of for row in connection.execute(text(query))}
+
+
+def _functions(connection: Connection) -> set[str]:
+    """Return the names of functions, not PostgreSQL's own, that may write."""
+    query = """
+        SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+         WHERE p.provolatile = 'v' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+    """
+    return set(connection.execute(text(query)).scalars())
 
 
 def _reversible(script: Script) -> bool:

@@ -26,6 +26,8 @@ class Hazard(StrEnum):
     BLOCKS_WRITES = "blocks writes"
     BLOCKS_READS = "blocks reads and writes"
     PUTS_DATA_AWAY = "puts data away"
+    CHANGES_ROWS = "changes many rows"
+    CALLS_FUNCTION = "calls function"
     DROPS_DEDUPLICATION = "drops deduplication"
     NOT_REVERSIBLE = "not reversible"
     UNKNOWN = "unknown statement"
@@ -47,13 +49,14 @@ class Lock:
 
 
 ROWS = Lock("ROW EXCLUSIVE", "")
+CHANGED_ROWS = Lock("ROW EXCLUSIVE", "writes of the same rows", instant=False)
 ONLINE = Lock("SHARE UPDATE EXCLUSIVE", "", instant=False)
 BUILD = Lock("SHARE", "writes", instant=False)
 TRIGGER = Lock("SHARE ROW EXCLUSIVE", "writes")
 REFERENCE = Lock("SHARE ROW EXCLUSIVE", "writes", instant=False)
 CATALOGUE = Lock("ACCESS EXCLUSIVE", "reads and writes")
 SCAN = Lock("ACCESS EXCLUSIVE", "reads and writes", instant=False)
-_ORDER = [None, ROWS, ONLINE, BUILD, TRIGGER, REFERENCE, CATALOGUE, SCAN]
+_ORDER = [None, ROWS, CHANGED_ROWS, ONLINE, BUILD, TRIGGER, REFERENCE, CATALOGUE, SCAN]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class Effect:
     """What one statement does.
 
     `lock` is on `tables` and on the tables of `indexes`; `references` are locked too, against
-    writes. `creates` names a table that is new with the statement.
+    writes. `creates` names a table that is new with the statement, `defines` a function that may
+    write; `calls` are the functions that it runs.
     """
 
     kind: str
@@ -71,6 +75,8 @@ class Effect:
     creates: str | None = None
     indexes: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
+    defines: str | None = None
+    calls: tuple[str, ...] = ()
 
     def with_parts(self, parts: Sequence[Effect]) -> Effect:
         """Return this effect and those of the statements inside."""
@@ -78,16 +84,14 @@ class Effect:
         lock = max((each.lock for each in every), key=_ORDER.index)
         together = {
             name: tuple(dict.fromkeys(value for each in every for value in getattr(each, name)))
-            for name in ("tables", "hazards", "indexes", "references")
+            for name in ("tables", "hazards", "indexes", "references", "calls")
         }
-        return Effect(self.kind, lock=lock, creates=self.creates, **together)
+        return Effect(self.kind, lock=lock, creates=self.creates, defines=self.defines, **together)
 
 
 _SILENT = (
     ast.TransactionStmt,
     ast.VariableSetStmt,
-    ast.SelectStmt,
-    ast.CreateFunctionStmt,
     ast.GrantStmt,
     ast.CommentStmt,
     ast.AlterDefaultPrivilegesStmt,
@@ -106,7 +110,14 @@ _ON_TABLE = {enums.ObjectType.OBJECT_TRIGGER, enums.ObjectType.OBJECT_POLICY}
 C = enums.AlterTableType
 _CHANGES: tuple[tuple[set[enums.AlterTableType], tuple[Lock, tuple[Hazard, ...]]], ...] = (
     (
-        {C.AT_AlterColumnType, C.AT_SetLogged, C.AT_SetUnLogged, C.AT_SetAccessMethod},
+        {
+            C.AT_AlterColumnType,
+            C.AT_SetLogged,
+            C.AT_SetUnLogged,
+            C.AT_SetAccessMethod,
+            C.AT_SetTableSpace,
+            C.AT_SetExpression,
+        },
         (SCAN, (Hazard.REWRITES_TABLE, Hazard.BLOCKS_READS)),
     ),
     ({C.AT_SetNotNull, C.AT_AttachPartition}, (SCAN, (Hazard.BLOCKS_READS,))),
@@ -202,8 +213,10 @@ def _alter(node: Any) -> Effect:  # noqa: ANN401
     parts = [_command(command) for command in node.cmds]
     lock = max((lock for lock, _ in parts), key=_ORDER.index)
     hazards = tuple(dict.fromkeys(hazard for _, found in parts for hazard in found))
-    table = node.relation.relname
-    return Effect("ALTER TABLE", (table,), lock, hazards, references=_referenced(node))
+    name = (node.relation.relname,)
+    if node.objtype == enums.ObjectType.OBJECT_INDEX:
+        return Effect("ALTER INDEX", (), lock, hazards, indexes=name)
+    return Effect("ALTER TABLE", name, lock, hazards, references=_referenced(node))
 
 
 def _command(command: Any) -> tuple[Lock, tuple[Hazard, ...]]:  # noqa: ANN401
@@ -255,15 +268,23 @@ def _calls(expression: Any) -> set[str]:  # noqa: ANN401
     return {(each.funcname or ())[-1].sval for each in found}
 
 
-def _rows(kind: str, *hazards: Hazard) -> Any:  # noqa: ANN401
-    return lambda node: Effect(kind, (node.relation.relname,), ROWS, hazards)
+def _rows(kind: str, lock: Lock, *hazards: Hazard) -> Any:  # noqa: ANN401
+    def found(node: Any) -> Effect:  # noqa: ANN401
+        return Effect(kind, (node.relation.relname,), lock, hazards, calls=tuple(_calls(node)))
+
+    return found
+
+
+def _function(node: Any) -> Effect:  # noqa: ANN401
+    """Return the function where it may write: one that is not volatile may not."""
+    said = {option.defname: option.arg for option in node.options or ()}
+    writes = "volatility" not in said or said["volatility"].sval == "volatile"
+    return Effect("CREATE FUNCTION", defines=node.funcname[-1].sval if writes else None)
 
 
 _WORDS = {
     "TransactionStmt": "transaction",
     "VariableSetStmt": "SET",
-    "SelectStmt": "SELECT",
-    "CreateFunctionStmt": "CREATE FUNCTION",
     "GrantStmt": "GRANT",
     "CommentStmt": "COMMENT",
     "AlterDefaultPrivilegesStmt": "ALTER DEFAULT PRIVILEGES",
@@ -282,7 +303,9 @@ _KNOWN: dict[str, Any] = {
     "LockStmt": lambda node: Effect(
         "LOCK", tuple(r.relname for r in node.relations), SCAN, (Hazard.BLOCKS_READS,)
     ),
-    "UpdateStmt": _rows("UPDATE"),
-    "InsertStmt": _rows("INSERT"),
-    "DeleteStmt": _rows("DELETE", Hazard.DELETES_DATA),
+    "SelectStmt": lambda node: Effect("SELECT", calls=tuple(_calls(node))),
+    "CreateFunctionStmt": _function,
+    "UpdateStmt": _rows("UPDATE", CHANGED_ROWS, Hazard.CHANGES_ROWS),
+    "InsertStmt": _rows("INSERT", ROWS),
+    "DeleteStmt": _rows("DELETE", CHANGED_ROWS, Hazard.DELETES_DATA, Hazard.CHANGES_ROWS),
 }

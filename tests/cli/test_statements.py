@@ -12,7 +12,7 @@ TABLES = """
 CREATE TYPE mood AS ENUM ('good');
 CREATE FUNCTION rule() RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
 CREATE TABLE u (id int PRIMARY KEY);
-CREATE TABLE t (a int, b int NOT NULL, m mood, m2 int);
+CREATE TABLE t (a int, b int NOT NULL, m mood, m2 int, g int GENERATED ALWAYS AS (m2) STORED);
 INSERT INTO u VALUES (1);
 INSERT INTO t (a, b) SELECT n, n FROM generate_series(1, 1000) n;
 CREATE INDEX i ON t (a);
@@ -24,6 +24,7 @@ CREATE TABLE s.kept (a int);
 """
 EXCLUSIVE, SHARE_ROW = "ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE"
 READS, WRITES = "blocks reads and writes", "blocks writes"
+CHANGES, CALLS = "changes many rows", "calls function"
 REWRITES, DELETES, UNKNOWN = "rewrites table", "deletes data", "unknown statement"
 
 
@@ -92,9 +93,23 @@ CASES = [
     case("DROP TYPE mood CASCADE", None, DELETES),
     case("DROP FUNCTION rule() CASCADE", None, DELETES),
     case("DROP FUNCTION rule()", None),
-    case("UPDATE t SET a = 1", "ROW EXCLUSIVE"),
-    case("DELETE FROM t", "ROW EXCLUSIVE", DELETES),
-    case("WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d", "ROW EXCLUSIVE", DELETES),
+    case(
+        "ALTER TABLE t ALTER g SET EXPRESSION AS (m2 + 1)",
+        EXCLUSIVE,
+        REWRITES,
+        READS,
+        instant=False,
+    ),
+    case("INSERT INTO t (a, b) VALUES (1, 0)", "ROW EXCLUSIVE"),
+    case("UPDATE t SET a = 1", "ROW EXCLUSIVE", CHANGES, instant=False),
+    case("DELETE FROM t", "ROW EXCLUSIVE", DELETES, CHANGES, instant=False),
+    case(
+        "WITH d AS (DELETE FROM t RETURNING *) SELECT * FROM d",
+        "ROW EXCLUSIVE",
+        DELETES,
+        CHANGES,
+        instant=False,
+    ),
     case("DO $$ BEGIN DROP TABLE t CASCADE; END $$", EXCLUSIVE, DELETES),
     case("DO $$ BEGIN EXECUTE 'DROP TABLE ' || 't CASCADE'; END $$", EXCLUSIVE, UNKNOWN),
     case("DO $$ BEGIN IF false THEN PERFORM 1; END IF; END $$", None),
@@ -171,6 +186,59 @@ def test_concurrent_statement_blocks_nobody(statement, lock):
 )
 def test_what_cannot_be_read_is_a_hazard(statement):
     assert effect(statement).hazards == (UNKNOWN,)
+
+
+@pytest.mark.parametrize(
+    ("statement", "table", "index"),
+    [
+        ("ALTER TABLE t SET TABLESPACE fast", ("t",), ()),
+        ("ALTER INDEX i SET TABLESPACE fast", (), ("i",)),
+    ],
+)
+def test_tablespace_is_a_rewrite(statement, table, index):
+    """No server of the tests has a second one."""
+    found = effect(statement)
+    assert (found.tables, found.indexes, found.lock.mode) == (table, index, EXCLUSIVE)
+    assert found.hazards == (REWRITES, READS)
+
+
+@pytest.mark.parametrize(
+    ("statement", "hazards"),
+    [
+        pytest.param("SELECT 1", (), id="nothing"),
+        pytest.param("SELECT set_config('a.b', 'c', false)", (), id="PostgreSQL's own"),
+        pytest.param("SELECT reads(1)", (), id="one that cannot write"),
+        pytest.param("SELECT purge(1)", (CALLS,), id="select"),
+        pytest.param("SELECT * FROM t, public.purge(a)", (CALLS,), id="from"),
+        pytest.param("INSERT INTO t (a) SELECT purge(1)", (CALLS,), id="insert"),
+        pytest.param("UPDATE t SET a = purge(a)", (CHANGES, CALLS), id="update"),
+        pytest.param("DO $$ BEGIN PERFORM purge(1); END $$", (CALLS,), id="perform"),
+        pytest.param("DO $$ DECLARE n int; BEGIN n := purge(1); END $$", (CALLS,), id="assigned"),
+        pytest.param(
+            "DO $$ BEGIN IF purge(1) > 0 THEN PERFORM 1; END IF; END $$", (CALLS,), id="condition"
+        ),
+        pytest.param(
+            "CREATE FUNCTION made() RETURNS int LANGUAGE sql AS 'SELECT 1'; SELECT made()",
+            (CALLS,),
+            id="made on the way",
+        ),
+        pytest.param(
+            "CREATE FUNCTION made() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1'; SELECT made()",
+            (),
+            id="made on the way, cannot write",
+        ),
+        pytest.param("UPDATE t SET a = 1 WHERE /* page */ true", (), id="a fill in batches"),
+        pytest.param("UPDATE u SET a = 1", (), id="few rows"),
+    ],
+)
+def test_what_a_plan_says_of_calls_and_changed_rows(statement, hazards):
+    stands = plan._Standing({"t": 1_000_000, "u": 10}, {}, {"purge"})
+    *_, last = plan._statements(statement, stands)
+    assert last.hazards == hazards
+    if CHANGES in hazards:
+        (lock,) = last.locks
+        assert (lock.table, lock.rows) == ("t", 1_000_000)
+        assert lock.lock == "ROW EXCLUSIVE (blocks writes of the same rows while it runs)"
 
 
 def test_small_and_new_tables_are_no_hazard():

@@ -93,7 +93,7 @@ def test_plan_tells_locks_rows_hazards_and_findings(migrated, connection, revise
         ("datasets", f"ACCESS EXCLUSIVE {scan}", 12000),
         ("walkforward_runs", f"ACCESS EXCLUSIVE (blocks reads and writes {instant}", 0),
         ("datasets", f"SHARE ROW EXCLUSIVE (blocks writes {instant}", 12000),
-        ("stage1_jobs", "ROW EXCLUSIVE (blocks nobody)", 0),
+        ("stage1_jobs", "ROW EXCLUSIVE (blocks writes of the same rows while it runs)", 0),
     }
     assert found.hazards == ("blocks reads and writes", "deletes data", "not reversible")
     assert any(each.startswith("disallowed-unique-constraint") for each in found.lint)
