@@ -18,6 +18,7 @@ def setup(plugin: Plugin) -> None:
         backfill,
         legacy_ops,
         online,
+        online_constraints,
         questdb_alter,
         questdb_ops,
         sql_ops,

@@ -1,4 +1,4 @@
-"""Operations that leave writers alone: indexes, unique names and checks without a long lock.
+"""Operations that leave writers alone: indexes and unique names without a long lock.
 
 Each runs outside the revision's transaction and is safe to repeat: what an interrupted run left is
 removed or taken up. A revision holds one of them as its last step, or several that are repeatable
@@ -179,40 +179,11 @@ class CreateUniqueOnlineOp(MigrateOperation):
 
     def reverse(self) -> MigrateOperation:
         """Return the operation that drops the constraint."""
-        return _drop_constraint(self.name, self.table, "unique")
+        return drop_constraint(self.name, self.table, "unique")
 
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return the operation as a revision writes it."""
         return ("create_unique_online", self.name, self.table, list(self.columns))
-
-
-@Operations.register_operation("add_check_online")
-class AddCheckOnlineOp(MigrateOperation):
-    """Add a CHECK while rows are written."""
-
-    def __init__(self, name: str, table: str, condition: str) -> None:
-        """Keep the constraint and its SQL `condition`."""
-        self.name = name
-        self.table = table
-        self.condition = condition
-
-    @classmethod
-    def add_check_online(
-        cls, operations: Operations, name: str, table: str, condition: str
-    ) -> None:
-        """Add CHECK `name` NOT VALID in an instant, then validate the rows that stand.
-
-        A row that breaks it stops the validation; the check then holds for new rows only.
-        """
-        operations.invoke(cls(name, table, condition))
-
-    def reverse(self) -> MigrateOperation:
-        """Return the operation that drops the constraint."""
-        return _drop_constraint(self.name, self.table, "check")
-
-    def to_diff_tuple(self) -> tuple[Any, ...]:
-        """Return the operation as a revision writes it."""
-        return ("add_check_online", self.name, self.table, self.condition)
 
 
 @Operations.implementation_for(CreateIndexOnlineOp)
@@ -240,7 +211,7 @@ def _drop_index(operations: Operations, operation: DropIndexOnlineOp) -> None:
 
 @Operations.implementation_for(CreateUniqueOnlineOp)
 def _create_unique(operations: Operations, operation: CreateUniqueOnlineOp) -> None:
-    if _constraint(operations, operation.name, operation.table) is not None:
+    if validated(operations, operation.name, operation.table) is not None:
         return
     index = CreateIndexOnlineOp(operation.name, operation.table, operation.columns, unique=True)
     operations.invoke(index)
@@ -250,21 +221,6 @@ def _create_unique(operations: Operations, operation: CreateUniqueOnlineOp) -> N
             f"ALTER TABLE {quoted(operation.table)} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}"
         )
     )
-
-
-@Operations.implementation_for(AddCheckOnlineOp)
-def _add_check(operations: Operations, operation: AddCheckOnlineOp) -> None:
-    table, name = quoted(operation.table), quoted(operation.name)
-    found = _constraint(operations, operation.name, operation.table)
-    if found is None:
-        operations.execute(
-            Verbatim(
-                f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({operation.condition}) NOT VALID"
-            )
-        )
-    if found is not True:
-        with outside(operations, "validate"):
-            operations.execute(Verbatim(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}"))
 
 
 @contextmanager
@@ -309,7 +265,7 @@ def _valid(operations: Operations, name: str) -> bool | None:
     return operations.get_bind().execute(_INDEX, {"name": name}).scalar_one_or_none()
 
 
-def _constraint(operations: Operations, name: str, table: str) -> bool | None:
+def validated(operations: Operations, name: str, table: str) -> bool | None:
     """Return whether the constraint is validated; None where there is none, and in a script."""
     if operations.migration_context.as_sql:
         return None
@@ -355,7 +311,8 @@ BEGIN
 END $$"""
 
 
-def _drop_constraint(name: str, table: str, kind: str) -> MigrateOperation:
+def drop_constraint(name: str, table: str, kind: str) -> MigrateOperation:
+    """Return the operation that drops a constraint where it stands."""
     from alembic.operations.ops import DropConstraintOp  # noqa: PLC0415 - only for autogenerate
     from sqlalchemy.sql.naming import conv  # noqa: PLC0415 - as above
 

@@ -2,8 +2,8 @@
 
 Online operations leave the transaction, and all of their revision must be repeatable. So they come
 after what else changed, alone. What that would break stays as Alembic wrote it: on a table that is
-made or dropped with it, or that a new foreign key needs, and in place of something that a dropped
-column or function would take along.
+made or dropped with it, a key that a new foreign key needs, and in place of something that a
+dropped column or function would take along.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy import ClauseElement, ColumnClause, TextClause
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from stage1_schema.alembic_plugin import online
+from stage1_schema.alembic_plugin.online_constraints import AddCheckOnlineOp, AddForeignKeyOnlineOp
 from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 _DIALECT: Any = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]  # `%` stays single
+_CONSTRAINTS = (AddCheckOnlineOp, AddForeignKeyOnlineOp)
+"""What nothing else in a revision can need."""
 _INDEX_OPTIONS = {"where", "ops", "using", "include"}
 
 
@@ -68,9 +71,9 @@ def split(
 
 
 def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[_Step]:
-    fixed = {each.table_name for each in flat if isinstance(each, ops.CreateTableOp)}
-    fixed |= {each.table_name for each in flat if isinstance(each, ops.DropTableOp)}
-    fixed |= set(_referenced(flat))
+    whole = (ops.CreateTableOp, ops.DropTableOp)
+    tables = {each.table_name for each in flat if isinstance(each, whole)}
+    fixed = tables | set(_referenced(flat))
     losing = {each.table_name for each in flat if isinstance(each, ops.DropColumnOp)}
     calls = any(isinstance(each, DropSqlObjectOp) and each.kind == "function" for each in flat)
     gone = {
@@ -82,7 +85,9 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
     made = {
         key: (each, new)
         for each in flat
-        if (new := _online(context, each)) and (key := _key(context, each)) and key[0] not in fixed
+        if (new := _online(context, each))
+        and (key := _key(context, each))
+        and key[0] not in (tables if isinstance(new, _CONSTRAINTS) else fixed)
     }
     for key, (each, new) in made.items():
         old = gone.pop(key, None)
@@ -111,6 +116,8 @@ def _online(context: MigrationContext, operation: MigrateOperation) -> MigrateOp
     """Return the operation that does the same online; None where there is none."""
     if isinstance(operation, ops.CreateIndexOp):
         return _index(context, operation)
+    if isinstance(operation, ops.CreateForeignKeyOp):
+        return _foreign_key(context, operation)
     if not isinstance(operation, ops.CreateUniqueConstraintOp | ops.CreateCheckConstraintOp):
         return None
     key = _key(context, operation)
@@ -120,7 +127,24 @@ def _online(context: MigrationContext, operation: MigrateOperation) -> MigrateOp
         columns = [_DIALECT.identifier_preparer.quote(each) for each in operation.columns]
         return online.CreateUniqueOnlineOp(key[1], key[0], columns)
     constraint: Any = operation.to_constraint(context)
-    return online.AddCheckOnlineOp(key[1], key[0], _text(constraint.sqltext))
+    return AddCheckOnlineOp(key[1], key[0], _text(constraint.sqltext))
+
+
+def _foreign_key(
+    context: MigrationContext, operation: ops.CreateForeignKeyOp
+) -> MigrateOperation | None:
+    given = {name: value for name, value in operation.kw.items() if value}
+    key = _key(context, operation)
+    if key is None or given.keys() - {"onupdate", "ondelete"}:
+        return None
+    return AddForeignKeyOnlineOp(
+        key[1],
+        key[0],
+        operation.local_cols,
+        referred=operation.referent_table,
+        referred_columns=operation.remote_cols,
+        **given,
+    )
 
 
 def _index(context: MigrationContext, operation: ops.CreateIndexOp) -> MigrateOperation | None:

@@ -12,10 +12,14 @@ from alembic.script import write_hooks
 
 from stage1_schema import sql
 from stage1_schema.alembic_plugin.online import (
-    AddCheckOnlineOp,
     CreateIndexOnlineOp,
     CreateUniqueOnlineOp,
     DropIndexOnlineOp,
+)
+from stage1_schema.alembic_plugin.online_constraints import (
+    AddCheckOnlineOp,
+    AddForeignKeyOnlineOp,
+    ValidateOnlineOp,
 )
 from stage1_schema.alembic_plugin.questdb_alter import (
     AlterQuestDBColumnOp,
@@ -67,6 +71,8 @@ def _render_create(_: object, operation: CreateQuestDBTableOp) -> str:
 @renderers.dispatch_for(DropIndexOnlineOp)
 @renderers.dispatch_for(CreateUniqueOnlineOp)
 @renderers.dispatch_for(AddCheckOnlineOp)
+@renderers.dispatch_for(AddForeignKeyOnlineOp)
+@renderers.dispatch_for(ValidateOnlineOp)
 def _render(_: object, operation: MigrateOperation) -> str:
     name, *arguments = operation.to_diff_tuple()
     named = arguments.pop() if isinstance(arguments[-1], dict) else {}

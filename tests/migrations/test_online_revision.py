@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from alembic import command
 
 from stage1_schema.models import Base
-from stage1_schema.ops import migrate
+from stage1_schema.ops import migrate, plan
 from tests.migrations.catalogue import catalogue
 
 SKIP = ("questdb=skip",)
@@ -67,6 +67,44 @@ def test_repair_of_what_was_changed_by_hand(migrated, connection, config, checko
     assert structure(migrated) == head
     command.revision(config, "again", autogenerate=True)
     assert not list((checkout / "migrations" / "versions").glob("*_again*.py"))
+
+
+def test_foreign_keys_are_added_not_valid_and_then_validated(
+    migrated, connection, config, checkout
+):
+    """Also of a table that another new one refers to; what they do on delete is kept."""
+    connection.execute(
+        "ALTER TABLE walkforward_folds DROP CONSTRAINT"
+        " fk_walkforward_folds_run_id_walkforward_runs;"
+        "ALTER TABLE walkforward_runs DROP CONSTRAINT fk_walkforward_runs_dataset_id_datasets;"
+        "ALTER TABLE simulation_runs DROP CONSTRAINT fk_simulation_runs_run_id_walkforward_runs,"
+        " ADD CONSTRAINT fk_simulation_runs_run_id_walkforward_runs FOREIGN KEY (run_id)"
+        " REFERENCES walkforward_runs ON DELETE RESTRICT"
+    )
+    before = structure(migrated)
+    (body,) = generate(config, checkout)
+    forward, back = body.split("def downgrade")
+    assert (
+        operations(forward)
+        == [
+            "op.add_foreign_key_online",
+            "op.add_foreign_key_online",
+            "op.drop_constraint",
+            "op.add_foreign_key_online",
+        ]
+        or operations(forward).count("op.add_foreign_key_online") == 3
+    )
+    assert 'ondelete="RESTRICT"' in back
+    (found,) = plan.make(config.attributes["settings"], SKIP).revisions
+    assert found.hazards == ()
+    assert sum("NOT VALID" in each.sql for each in found.postgres) == 3
+    command.upgrade(config, "head")
+    command.check(config)
+    head = structure(migrated)
+    command.downgrade(config, "-1")
+    assert structure(migrated) == before
+    command.upgrade(config, "head")
+    assert structure(migrated) == head
 
 
 def test_column_and_its_index_become_two_revisions(migrated, config, checkout, monkeypatch):
