@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from stage1_schema import sql
-from stage1_schema.alembic_plugin import catalogue, frozen, tables
+from stage1_schema.alembic_plugin import catalogue, checks, frozen, tables
 from stage1_schema.alembic_plugin.comparison import (
     FOREIGN,
     REFUSED,
@@ -112,9 +112,10 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
     found = [*seen.values(), *_objects(plan)]
     _take_dependents(plan, tables.roots(upgrade_ops))
     found += _in_the_way(plan)
+    aside = checks.step_aside(context, upgrade_ops, _calling(plan), declared.catalogue)
     rights, grant_ops = compare_grants(declared.catalogue, live)
     found += rights
-    _arrange(plan, upgrade_ops, grant_ops)
+    _arrange(plan, upgrade_ops, grant_ops, aside)
     return tuple(found)
 
 
@@ -172,13 +173,23 @@ def _in_the_way(plan: _Plan) -> Iterator[Comparison]:
     """Name what will stop a drop: what other software built, or a part of a table."""
     for edge in plan.uses:
         item, what = plan.item(edge.user), f"{WORDS[edge.user[0]]} {edge.user[1]}"
-        if edge.used not in plan.drop:
+        if edge.used not in plan.drop or item in set(_calling(plan)):
             continue
         if edge.user[0] not in OBJECTS:
             way_out = "take it away in a revision before, and declare it again in one after"
             yield Comparison(what, f"uses {edge.used[1]}, which must be dropped{REFUSED}{way_out}")
         elif item is None or not plan.files.ours(item.stem):
             yield Comparison(what, skipped=f"not of Stage1, and uses {edge.used[1]}: drop it")
+
+
+def _calling(plan: _Plan) -> Iterator[Item]:
+    """Yield the CHECKs of our tables that call a function which must be dropped."""
+    users = {edge.user for edge in plan.uses if edge.used in plan.drop}
+    for name in sorted(name for kind, name in users if kind == "constraints"):
+        item = plan.item(("constraints", name))  # None where it stands in another schema
+        ours = item and item.stem in plan.declared.catalogue["tables"]
+        if item and ours and item.definition.startswith("CHECK"):
+            yield item
 
 
 def refuse(found: Iterable[Comparison]) -> None:
@@ -189,7 +200,12 @@ def refuse(found: Iterable[Comparison]) -> None:
             raise Stage1Error(f"No revision can do this: {each.what} {what}.", next_step=way_out)
 
 
-def _arrange(plan: _Plan, upgrade_ops: UpgradeOps, grant_ops: list[GrantOp]) -> None:
+def _arrange(
+    plan: _Plan,
+    upgrade_ops: UpgradeOps,
+    grant_ops: list[GrantOp],
+    aside: tuple[list[MigrateOperation], list[MigrateOperation]],
+) -> None:
     tables.keep_names(upgrade_ops)
     first, after = _creations(plan)
     names = _made_again(plan)
@@ -197,8 +213,8 @@ def _arrange(plan: _Plan, upgrade_ops: UpgradeOps, grant_ops: list[GrantOp]) -> 
     before: list[MigrateOperation] = [each for each in grant_ops if each.revoked]
     before += [KeepGrantsOp(names, restore=False)] if names else []
     before += rights_of(plan.live, _gone(plan, upgrade_ops))
-    before += _drops(plan)
-    last: list[MigrateOperation] = [KeepGrantsOp(names, restore=True)] if names else []
+    before += [*aside[0], *_drops(plan)]
+    last = [*aside[1], *([KeepGrantsOp(names, restore=True)] if names else [])]
     last += [each for each in grant_ops if not each.revoked]
     upgrade_ops.ops[:] = [*before, *first, *upgrade_ops.ops, *after, *last]
 

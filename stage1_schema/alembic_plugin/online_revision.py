@@ -16,7 +16,12 @@ from sqlalchemy import ClauseElement, ColumnClause, TextClause
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from stage1_schema.alembic_plugin import online
-from stage1_schema.alembic_plugin.online_constraints import AddCheckOnlineOp, AddForeignKeyOnlineOp
+from stage1_schema.alembic_plugin.checks import AddUnvalidatedOp
+from stage1_schema.alembic_plugin.online_constraints import (
+    AddCheckOnlineOp,
+    AddForeignKeyOnlineOp,
+    ValidateOnlineOp,
+)
 from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp
 
 if TYPE_CHECKING:
@@ -98,6 +103,10 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
             drop = _drop(key, old)
             back = _online(context, again) or again
             yield _Step((old, each), (drop, new), (new.reverse(), back))
+    for each in flat:
+        if isinstance(each, AddUnvalidatedOp) and (key := _key(context, each)):
+            validate = ValidateOnlineOp(key[1], key[0])
+            yield _Step((), (validate,), (validate,))  # on the way back it stays valid
     for key, old in gone.items():
         if isinstance(old, ops.DropIndexOp) and key[0] not in fixed | losing and not calls:
             again = old.reverse()

@@ -47,7 +47,7 @@ def compare(
     the words, but not changed again.
     """
     seen = set(_seen(upgrade_ops))
-    wanted_tables, live_tables = _declared(context), cache(partial(_reflect, context))
+    wanted_tables, live_tables = _declared(context), cache(partial(reflect, context))
     yield from _tables(upgrade_ops, declared, live, seen)
     yield from columns.compare(upgrade_ops, declared, live, (wanted_tables, live_tables))
     for kind in ("constraints", "indexes", "generated"):
@@ -164,7 +164,8 @@ def _declared(context: AutogenContext) -> Callable[[str], sa.Table]:
     return {**BESIDE.tables, **metadata.tables}.__getitem__
 
 
-def _reflect(context: AutogenContext, name: str) -> sa.Table:
+def reflect(context: AutogenContext, name: str) -> sa.Table:
+    """Return a table as it stands."""
     if context.connection is None:
         raise ValueError("no connection")
     return sa.Table(name, sa.MetaData(), autoload_with=context.connection)
@@ -173,7 +174,7 @@ def _reflect(context: AutogenContext, name: str) -> sa.Table:
 def _change(kind: str, item: Item, live: sa.Table, declared: sa.Table) -> MigrateOperation:
     """Return the operations that take the live one away and make the declared one."""
     changes: list[MigrateOperation] = []
-    old, new = (_find(kind, item, table) for table in (live, declared))
+    old, new = (find(kind, item, table) for table in (live, declared))
     if kind == "indexes":
         changes += [ops.DropIndexOp.from_index(old)] if old is not None else []
         changes += [ops.CreateIndexOp.from_index(new)] if new is not None else []
@@ -189,7 +190,8 @@ def _change(kind: str, item: Item, live: sa.Table, declared: sa.Table) -> Migrat
     return ops.ModifyTableOps(item.stem, changes)
 
 
-def _find(kind: str, item: Item, table: sa.Table) -> Any:  # noqa: ANN401 - of three kinds
+def find(kind: str, item: Item, table: sa.Table) -> Any:  # noqa: ANN401 - of three kinds
+    """Return the constraint, index or column of a table that `item` is, or None."""
     if kind == "generated":
         return table.columns.get(item.signature)
     among: Any = table.indexes if kind == "indexes" else table.constraints

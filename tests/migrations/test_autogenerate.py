@@ -11,7 +11,7 @@ from sqlalchemy import Numeric
 from stage1_schema import sql
 from stage1_schema.errors import Stage1Error
 from stage1_schema.models import Base
-from stage1_schema.ops import migrate
+from stage1_schema.ops import migrate, plan
 from tests.migrations.catalogue import catalogue
 from tests.plugins.databases import ROLES, client, superuser
 
@@ -210,11 +210,6 @@ def test_changed_signature_is_another_function(developer):
     ("statement", "what"),
     [
         pytest.param(
-            "ALTER TABLE datasets ADD CONSTRAINT slugged CHECK (stage1_slug(symbol) <> '')",
-            "constraint datasets.slugged",
-            id="check",
-        ),
-        pytest.param(
             "CREATE INDEX slugs ON datasets (stage1_slug(symbol))", "index slugs", id="index"
         ),
         pytest.param(
@@ -245,6 +240,63 @@ def test_changed_signature_that_a_table_uses_is_refused(developer, connection, s
     assert not list((developer.checkout / "migrations" / "versions").glob("*_change.py"))
     with pytest.raises(CommandError, match=f"{said}; refused: take it away in a revision before"):
         command.check(developer.config)
+
+
+SLUGGED = "stage1_slug(symbol) <> ''"
+
+
+@pytest.mark.parametrize("text", [SLUGGED, "stage1_slug(symbol, 0) <> ''", None])
+def test_a_check_steps_aside_while_its_function_changes(
+    developer, connection, declared_check, monkeypatch, text
+):
+    """It comes back, with another text where it has one; one that nobody declares goes."""
+    connection.execute(f"ALTER TABLE datasets ADD CONSTRAINT ck_datasets_slugged CHECK ({SLUGGED})")
+    connection.execute("INSERT INTO datasets (dataset_id, symbol) VALUES (gen_random_uuid(), 'x')")
+    if text:
+        declared_check(text)
+    developer.edit("functions/stage1_slug.sql", ("name text", "name text, extra integer DEFAULT 0"))
+    before = developer.catalogue()
+    command.revision(developer.config, "change", autogenerate=True)
+    first, *second = sorted((developer.checkout / "migrations" / "versions").glob("*_change*.py"))
+    found = [line.partition("(")[0] for line in lines(first.read_text())]
+    assert [each for each in found if each != "op.f"] == [
+        "op.keep_grants",
+        "op.drop_constraint",
+        "op.drop_sql_object",
+        "op.run_sql_file",
+        *(["op.create_check_constraint"] if text else []),
+        "op.restore_grants",
+    ]
+    assert [lines(each.read_text()) for each in second] == (
+        [['op.validate_online("ck_datasets_slugged", "datasets")']] if text else []
+    )
+    made = plan.make(developer.settings, ("questdb=skip",))
+    assert made.hazards == ()
+    command.upgrade(developer.config, "head")
+    command.check(developer.config)
+    after = developer.catalogue()
+    key = "datasets.ck_datasets_slugged"
+    assert (key in after["constraints"]) == bool(text)
+    command.downgrade(developer.config, "0013")
+    back = developer.catalogue()
+    assert before.pop("grants").items() <= back.pop("grants").items()
+    assert back == before
+    command.upgrade(developer.config, "head")
+    assert developer.catalogue() == after
+
+
+@pytest.fixture
+def declared_check(monkeypatch):
+    """Declare a CHECK of datasets with this text."""
+
+    def declare(text):
+        copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
+        for table in Base.metadata.tables.values():
+            table.to_metadata(copy)
+        copy.tables["datasets"].append_constraint(sa.CheckConstraint(text, name="slugged"))
+        monkeypatch.setattr(Base, "metadata", copy)
+
+    return declare
 
 
 def test_dependents_step_aside_for_a_type_change(developer, monkeypatch):

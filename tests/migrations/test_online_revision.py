@@ -84,16 +84,8 @@ def test_foreign_keys_are_added_not_valid_and_then_validated(
     before = structure(migrated)
     (body,) = generate(config, checkout)
     forward, back = body.split("def downgrade")
-    assert (
-        operations(forward)
-        == [
-            "op.add_foreign_key_online",
-            "op.add_foreign_key_online",
-            "op.drop_constraint",
-            "op.add_foreign_key_online",
-        ]
-        or operations(forward).count("op.add_foreign_key_online") == 3
-    )
+    assert operations(forward).count("op.add_foreign_key_online") == 3
+    assert "create_foreign_key" not in body
     assert 'ondelete="RESTRICT"' in back
     (found,) = plan.make(config.attributes["settings"], SKIP).revisions
     assert found.hazards == ()
