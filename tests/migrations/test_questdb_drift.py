@@ -136,8 +136,46 @@ def test_refused_declaration_stops_the_revision(
             "ALTER TABLE walkforward_predictions ALTER COLUMN run_id SYMBOL CAPACITY 16",
             "QuestDB column walkforward_predictions.run_id: symbol capacity: declared 4096, live",
         ),
+        (
+            "ALTER TABLE trading_sim_equity DEDUP DISABLE",
+            "QuestDB table trading_sim_equity: deduplication keys: ",
+        ),
+        (
+            "ALTER TABLE trading_sim_equity ALTER COLUMN equity TYPE FLOAT",
+            "QuestDB column trading_sim_equity.equity: ",
+        ),
+        (
+            "ALTER TABLE walkforward_predictions ALTER COLUMN run_id ADD INDEX",
+            "QuestDB column walkforward_predictions.run_id: ",
+        ),
+        (
+            "ALTER TABLE walkforward_predictions ALTER COLUMN run_id NOCACHE",
+            "QuestDB column walkforward_predictions.run_id: ",
+        ),
+        (
+            "RENAME TABLE trading_sim_equity TO elsewhere",
+            "QuestDB table trading_sim_equity: missing",
+        ),
+        (
+            "ALTER TABLE trading_sim_equity RENAME COLUMN equity TO equities",
+            "QuestDB column trading_sim_equity.equity: missing",
+        ),
+        ("DROP TABLE trading_sim_equity", "QuestDB table trading_sim_equity: missing table"),
     ],
-    ids=["column", "TTL", "dedup keys", "extra column", "symbol capacity"],
+    ids=[
+        "column",
+        "TTL",
+        "dedup keys",
+        "extra column",
+        "symbol capacity",
+        "dedup off",
+        "type",
+        "symbol index",
+        "symbol cache",
+        "renamed table",
+        "renamed column",
+        "dropped table",
+    ],
 )
 def test_change_by_hand_is_one_line_and_repaired(
     both, questdb, checkout, monkeypatch, statement, line
