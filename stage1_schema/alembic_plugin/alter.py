@@ -40,3 +40,14 @@ class AdvanceOp(ops.ExecuteSQLOp):
     def reverse(self) -> AdvanceOp:
         """Return the same: it comes before the identity goes, and after it is back."""
         return self
+
+
+def options(new: str, old: str) -> str:
+    """Return what turns one line `options a=b, …` of the catalogue into another."""
+    after, before = (
+        dict(each.split("=", 1) for each in line.removeprefix("options ").split(", ") if each)
+        for line in (new, old)
+    )
+    gone = ", ".join(sorted(before.keys() - after.keys()))
+    given = ", ".join(f"{name} = {value}" for name, value in sorted(after.items()))
+    return ", ".join([f"RESET ({gone})"] * bool(gone) + [f"SET ({given})"] * bool(given))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
 
-from stage1_schema.alembic_plugin.alter import AdvanceOp, AlterOp
+from stage1_schema.alembic_plugin.alter import AdvanceOp, AlterOp, options
 from stage1_schema.alembic_plugin.comparison import Comparison, of_items
 from stage1_schema.alembic_plugin.online import quoted
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     Key = tuple[str, str]
     Tables = Callable[[str], sa.Table]
 
-_TYPE, _NULL, _IDENTITY, _DEFAULT = range(4)
+_TYPE, _NULL, _IDENTITY, _STORAGE, _COMPRESSION, _, _OPTIONS, _DEFAULT = range(8)
 """The lines of a column's definition in the catalogue."""
-_ALL = frozenset(range(4))
+_ALL = frozenset(range(8))
 
 
 def compare(
@@ -54,6 +54,8 @@ def compare(
             continue
         if "" in (_lines(new)[_DEFAULT], _lines(old)[_DEFAULT]):
             done |= {_DEFAULT}  # it is generated, or shall be: made anew
+        if _TYPE in done or _lines(new)[_TYPE] != _lines(old)[_TYPE]:
+            done |= {_STORAGE, _COMPRESSION}  # another type brings its own
         new, old = (_only(each, _ALL - done) for each in (new, old))
         yield of_items(new, replace(old, comment=new.comment))  # a comment is Alembic's
         upgrade_ops.ops += _alterations(new, old)
@@ -104,12 +106,19 @@ def _alterations(wanted: Item, stands: Item) -> list[MigrateOperation]:
 
 def _turn(line: int, new: str, old: str) -> str:
     """Return what brings one line of a column's definition about."""
-    if line == _TYPE:
-        return f"TYPE {new}"
-    if line == _NULL:
-        return "SET NOT NULL" if new == "NOT NULL" else "DROP NOT NULL"
-    if line == _DEFAULT:
-        return f"SET {new}" if new.startswith("DEFAULT") else "DROP DEFAULT"
+    if line == _IDENTITY:
+        return _identity(new, old)
+    if line == _OPTIONS:
+        return options(new, old)
+    turns = {
+        _TYPE: f"TYPE {new}",
+        _NULL: "SET NOT NULL" if new.startswith("NOT NULL") else "DROP NOT NULL",
+        _DEFAULT: f"SET {new}" if new.startswith("DEFAULT") else "DROP DEFAULT",
+    }
+    return turns.get(line, f"SET {new}")
+
+
+def _identity(new: str, old: str) -> str:
     if not new.startswith("GENERATED"):
         return "DROP IDENTITY"
     return f"SET {new}" if old.startswith("GENERATED") else f"ADD {new} AS IDENTITY"
@@ -130,8 +139,8 @@ def _sequences(
         result = of_items(new, replace(old, comment=new.comment))
         yield result
         if result.difference:
-            options = (" ".join(each.definition.split("\n")) for each in (new, old))
-            upgrade_ops.ops.append(AlterOp(f"SEQUENCE {new.name}", *options))
+            change, back = (" ".join(each.definition.split("\n")) for each in (new, old))
+            upgrade_ops.ops.append(AlterOp(f"SEQUENCE {new.name}", change, back))
 
 
 def _seen(container: OpContainer) -> Iterator[tuple[Key, frozenset[int]]]:

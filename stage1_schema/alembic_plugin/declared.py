@@ -37,6 +37,27 @@ Table(
 MIGRATION_HISTORY.to_metadata(BESIDE, schema=None)  # type: ignore[arg-type]  # of no schema
 
 
+# What the role's default privileges give in every schema is not declared. Whether everybody may
+# execute a function is left to them: PostgreSQL gives it by default, and some take that back.
+_OWN_DEFAULTS = """
+DO $$
+DECLARE given record;
+BEGIN
+    FOR given IN
+        SELECT CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
+                                    ELSE 'FUNCTIONS' END AS kind,
+               CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS role
+          FROM pg_default_acl d, aclexplode(d.defaclacl) a
+         WHERE d.defaclnamespace = 0 AND d.defaclrole = to_regrole(quote_ident(current_user))
+           AND a.grantee <> d.defaclrole AND d.defaclobjtype IN ('r', 'S', 'f')
+           AND (d.defaclobjtype <> 'f' OR a.grantee <> 0)
+    LOOP
+        EXECUTE format('ALTER DEFAULT PRIVILEGES REVOKE ALL ON %s FROM %s', given.kind, given.role);
+    END LOOP;
+END $$
+"""
+
+
 class CannotCompareError(Stage1Error):
     """The declarations cannot be compared on this server by this role."""
 
@@ -99,6 +120,7 @@ def _open(connection: Connection, schema: str) -> None:
             next_step="run it as the owner of the database, on the primary server.",
         ) from error
     connection.execute(text(f"SET LOCAL search_path = {schema}"))
+    connection.execute(Verbatim(_OWN_DEFAULTS))
     connection.execute(text("SET LOCAL check_function_bodies = off"))
     connection.execute(text("SET LOCAL client_min_messages = warning"))
 

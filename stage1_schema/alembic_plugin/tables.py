@@ -12,9 +12,10 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.sql.naming import conv
 
 from stage1_schema.alembic_plugin import columns
-from stage1_schema.alembic_plugin.alter import AlterOp
+from stage1_schema.alembic_plugin.alter import AlterOp, options
 from stage1_schema.alembic_plugin.comparison import FOREIGN, Comparison, of_items
 from stage1_schema.alembic_plugin.declared import BESIDE
+from stage1_schema.alembic_plugin.online import quoted
 from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ def compare(
             result = of_items(wanted, stands)
             yield result
             if not result.equal and not changed:
-                old, new = live_tables(item.stem), wanted_tables(item.stem)
-                upgrade_ops.ops.append(_change(kind, item, old, new))
+                sides = live_tables(item.stem), wanted_tables(item.stem)
+                upgrade_ops.ops += _change(kind, item, stands, *sides)
 
 
 def _tables(
@@ -95,17 +96,9 @@ def _alterations(wanted: Item, stands: Item) -> Iterator[MigrateOperation]:
         if new != old and new in _TURNS:
             yield AlterOp(f"TABLE {wanted.name}", _TURNS[new], _TURNS[old])
         elif new != old and new.startswith("options"):
-            yield AlterOp(f"TABLE {wanted.name}", _options(new, old), _options(old, new))
-
-
-def _options(new: str, old: str) -> str:
-    after, before = (
-        dict(each.split("=", 1) for each in line.removeprefix("options ").split(", ") if each)
-        for line in (new, old)
-    )
-    gone = ", ".join(sorted(before.keys() - after.keys()))
-    given = ", ".join(f"{name} = {value}" for name, value in sorted(after.items()))
-    return ", ".join([f"RESET ({gone})"] * bool(gone) + [f"SET ({given})"] * bool(given))
+            yield AlterOp(f"TABLE {wanted.name}", options(new, old), options(old, new))
+        elif new != old and new.startswith("REPLICA"):
+            yield AlterOp(f"TABLE {wanted.name}", new, old)
 
 
 def roots(container: OpContainer) -> Iterator[tuple[str, str]]:
@@ -171,14 +164,20 @@ def reflect(context: AutogenContext, name: str) -> sa.Table:
     return sa.Table(name, sa.MetaData(), autoload_with=context.connection)
 
 
-def _change(kind: str, item: Item, live: sa.Table, declared: sa.Table) -> MigrateOperation:
-    """Return the operations that take the live one away and make the declared one."""
+def _change(
+    kind: str, item: Item, stands: Item | None, live: sa.Table, declared: sa.Table
+) -> Iterator[MigrateOperation]:
+    """Yield the operations that take the live one away and make the declared one."""
     changes: list[MigrateOperation] = []
     old, new = (find(kind, item, table) for table in (live, declared))
     if kind == "indexes":
         changes += [ops.DropIndexOp.from_index(old)] if old is not None else []
         changes += [ops.CreateIndexOp.from_index(new)] if new is not None else []
     elif kind == "constraints":
+        if stands and old is None:  # SQLAlchemy reads none that excludes
+            name = f"CONSTRAINT {quoted(item.signature)}"
+            back = f"ADD {name} {stands.definition}"
+            yield AlterOp(f"TABLE {quoted(item.stem)}", f"DROP {name}", back)
         changes += [ops.DropConstraintOp.from_constraint(old)] if old is not None else []
         changes += [ops.AddConstraintOp.from_constraint(new)] if new is not None else []
     else:
@@ -187,7 +186,8 @@ def _change(kind: str, item: Item, live: sa.Table, declared: sa.Table) -> Migrat
             changes.append(drop.from_column_and_tablename(None, item.stem, old))
         if new is not None:
             changes.append(add.from_column_and_tablename(None, item.stem, new))
-    return ops.ModifyTableOps(item.stem, changes)
+    if changes:
+        yield ops.ModifyTableOps(item.stem, changes)
 
 
 def find(kind: str, item: Item, table: sa.Table) -> Any:  # noqa: ANN401 - of three kinds

@@ -233,6 +233,26 @@ CASES = {
         "ALTER SEQUENCE stage1_migration_history_id_seq INCREMENT 7 CACHE 50 CYCLE",
         "sequence stage1_migration_history_id_seq: declared INCREMENT BY 1, live INCREMENT BY 7",
     ),
+    "storage": (
+        "ALTER TABLE datasets ALTER symbol SET STORAGE EXTERNAL",
+        "column datasets.symbol: declared STORAGE EXTENDED, live STORAGE EXTERNAL",
+    ),
+    "statistics": (
+        "ALTER TABLE datasets ALTER granularity SET STATISTICS 1000",
+        "column datasets.granularity: declared STATISTICS -1, live STATISTICS 1000",
+    ),
+    "options of a column": (
+        "ALTER TABLE datasets ALTER source SET (n_distinct = 5)",
+        "column datasets.source: declared options, live options n_distinct=5",
+    ),
+    "replica identity": (
+        "ALTER TABLE walkforward_folds REPLICA IDENTITY FULL",
+        "table walkforward_folds: declared REPLICA IDENTITY DEFAULT, live REPLICA IDENTITY FULL",
+    ),
+    "exclusion": (
+        "ALTER TABLE stage1_jobs ADD CONSTRAINT apart EXCLUDE USING btree (job_id WITH =)",
+        "constraint stage1_jobs.apart: there, not declared",
+    ),
     "foreign key not validated": (
         (
             "ALTER TABLE simulation_runs DROP CONSTRAINT"
@@ -339,6 +359,22 @@ def test_an_identity_that_comes_back_goes_on_after_the_rows(
     connection.execute(insert)
     rows = connection.execute("SELECT replay_id FROM spool_replays ORDER BY 1").fetchall()
     assert [row["replay_id"] for row in rows] == [1, 2]
+
+
+def test_what_a_role_gives_everywhere_by_default_is_not_declared(migrated, connection):
+    """A revision would have granted it on every table that stands."""
+    connection.execute(
+        "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC;"
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON SEQUENCES TO stage1_readonly;"
+        "ALTER DEFAULT PRIVILEGES GRANT EXECUTE ON FUNCTIONS TO stage1_readonly"
+    )
+    with engine(migrated.postgres).connect() as checking:
+        assert drift.postgres(checking, migrated.roles) == ()
+        checking.rollback()
+    assert (
+        len(connection.execute("SELECT FROM pg_default_acl WHERE defaclnamespace = 0").fetchall())
+        == 3
+    )
 
 
 def test_that_everybody_may_create_is_a_difference(migrated, root, checkout, monkeypatch):
