@@ -54,8 +54,10 @@ def _compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispat
 
 
 def _quiet(_context: AutogenContext, _upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
-    # SQLAlchemy 2.1.9 warns of every CHECK that it finds NOT VALID; the comparison names it.
-    warnings.filterwarnings("ignore", "Can't validate argument '(dialect_options|not_valid)'")
+    # SQLAlchemy 2.1.9 warns of a CHECK that is NOT VALID or NO INHERIT; the comparison names it.
+    warnings.filterwarnings(
+        "ignore", "Can't validate argument '(dialect_options|not_valid|no_inherit)'"
+    )
     return PriorityDispatchResult.CONTINUE
 
 

@@ -32,11 +32,16 @@ _ALL = frozenset(range(8))
 
 
 def compare(
-    upgrade_ops: UpgradeOps, declared: Catalogue, live: Catalogue, tables: tuple[Tables, Tables]
+    upgrade_ops: UpgradeOps,
+    declared: Catalogue,
+    live: Catalogue,
+    tables: tuple[Tables, Tables],
+    gone: list[MigrateOperation],
 ) -> Iterator[Comparison]:
     """Compare columns and their sequences in what Alembic left; add operations.
 
-    `tables` give a table as it is declared, and as it stands.
+    `tables` give a table as it is declared, and as it stands. What drops a column, with what
+    stands on it, goes to `gone`.
     """
     seen = dict(_seen(upgrade_ops))
     wanted, stands = (_by_name(side, "columns") for side in (declared, live))
@@ -50,7 +55,8 @@ def compare(
         if new is None or old is None:
             if done != _ALL:
                 yield of_items(new, old)
-                upgrade_ops.ops.append(_whole(table, column, tables, add=new is not None))
+                whole = _whole(table, column, tables, add=new is not None)
+                (upgrade_ops.ops if new else gone).append(whole)
             continue
         if "" in (_lines(new)[_DEFAULT], _lines(old)[_DEFAULT]):
             done |= {_DEFAULT}  # it is generated, or shall be: made anew

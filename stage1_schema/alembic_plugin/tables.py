@@ -50,7 +50,15 @@ def compare(
     seen = set(_seen(upgrade_ops))
     wanted_tables, live_tables = _declared(context), cache(partial(reflect, context))
     yield from _tables(upgrade_ops, declared, live, seen)
-    yield from columns.compare(upgrade_ops, declared, live, (wanted_tables, live_tables))
+    gone: list[MigrateOperation] = []
+    yield from columns.compare(upgrade_ops, declared, live, (wanted_tables, live_tables), gone)
+    renamed = set()
+    for new, old in _renamed(declared, live, seen):
+        renamed |= {new.name, old.name}
+        yield Comparison(f"constraint {new.name}", f"declared, live called {old.signature}")
+        names = [quoted(each.signature) for each in (old, new)]
+        turns = ("RENAME CONSTRAINT {} TO {}".format(*each) for each in (names, names[::-1]))
+        upgrade_ops.ops.append(AlterOp(f"TABLE {quoted(new.stem)}", *turns))
     for kind in ("constraints", "indexes", "generated"):
         for name in sorted(declared[kind].keys() | live[kind].keys()):
             wanted, stands = declared[kind].get(name), live[kind].get(name)
@@ -60,11 +68,29 @@ def compare(
             changed = (item.stem, item.signature) in seen
             if (item.stem, "*") in seen or (changed and kind == "generated"):
                 continue
+            if name in renamed:
+                continue
             result = of_items(wanted, stands)
             yield result
             if not result.equal and not changed:
                 sides = live_tables(item.stem), wanted_tables(item.stem)
                 upgrade_ops.ops += _change(kind, item, stands, *sides)
+    upgrade_ops.ops += gone
+
+
+def _renamed(
+    declared: Catalogue, live: Catalogue, seen: set[tuple[str, str]]
+) -> Iterator[tuple[Item, Item]]:
+    """Yield constraints of which the name alone differs, as declared and as they stand.
+
+    Where others refer to a key, it cannot be dropped and made again.
+    """
+    wanted, stands = declared["constraints"], live["constraints"]
+    others = {(each.stem, each.definition): each for n, each in stands.items() if n not in wanted}
+    for name, new in sorted(wanted.items()):
+        old = others.get((new.stem, new.definition)) if name not in stands else None
+        if old and not {(each.stem, each.signature) for each in (new, old)} & seen:
+            yield new, others.pop((new.stem, new.definition))
 
 
 def _tables(

@@ -278,6 +278,18 @@ CASES = {
         "ALTER TABLE alembic_version ALTER version_num TYPE text",
         "column alembic_version.version_num: declared character varying(32), live text",
     ),
+    "renamed key": (
+        "ALTER TABLE alembic_version RENAME CONSTRAINT alembic_version_pkc TO other",
+        "constraint alembic_version.alembic_version_pkc: declared, live called other",
+    ),
+    "renamed key that others refer to": (
+        "ALTER TABLE datasets RENAME CONSTRAINT pk_datasets TO datasets_pkey",
+        "constraint datasets.pk_datasets: declared, live called datasets_pkey",
+    ),
+    "check that children do not inherit": (
+        "ALTER TABLE datasets ADD CONSTRAINT own CHECK (source <> 'x') NO INHERIT",
+        "constraint datasets.own: there, not declared",
+    ),
     "check of the version table": (
         "ALTER TABLE alembic_version ADD CONSTRAINT by_hand CHECK (version_num <> '')",
         "constraint alembic_version.by_hand: there, not declared",
@@ -387,6 +399,39 @@ def test_that_everybody_may_create_is_a_difference(migrated, root, checkout, mon
     assert found == "right CREATE on SCHEMA public to PUBLIC: there, not declared"
     monkeypatch.chdir(checkout)
     config = migrate.config(migrated, ["questdb=skip"])
+    command.revision(config, "repair", autogenerate=True)
+    command.upgrade(config, "head")
+    command.check(config)
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        pytest.param(
+            "ALTER TABLE stage1_migration_history DROP COLUMN os_user",
+            "column stage1_migration_history.os_user: declared, not there",
+            id="column gone that a step is recorded in",
+        ),
+        pytest.param(
+            "ALTER TABLE stage1_migration_history ALTER id DROP IDENTITY",
+            "column stage1_migration_history.id: declared GENERATED ALWAYS, live no identity",
+            id="no identity",
+        ),
+        pytest.param(
+            "ALTER TABLE alembic_version ADD by_hand text UNIQUE",
+            "column alembic_version.by_hand: there, not declared",
+            id="column with a key",
+        ),
+    ],
+)
+def test_the_tables_of_the_history_are_repaired(
+    migrated, connection, checkout, monkeypatch, statement, said
+):
+    connection.execute(statement)
+    monkeypatch.chdir(checkout)
+    config = migrate.config(migrated, ["questdb=skip"])
+    with pytest.raises(CommandError, match=said):
+        command.check(config)
     command.revision(config, "repair", autogenerate=True)
     command.upgrade(config, "head")
     command.check(config)
