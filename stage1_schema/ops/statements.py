@@ -98,6 +98,7 @@ _SILENT = (
     ast.CreateSchemaStmt,
     ast.CreateEnumStmt,
     ast.CreateSeqStmt,
+    ast.AlterSeqStmt,
     ast.GrantRoleStmt,
     ast.AlterOwnerStmt,
 )
@@ -287,6 +288,7 @@ _WORDS = {
     "VariableSetStmt": "SET",
     "GrantStmt": "GRANT",
     "CommentStmt": "COMMENT",
+    "AlterSeqStmt": "ALTER SEQUENCE",
     "AlterDefaultPrivilegesStmt": "ALTER DEFAULT PRIVILEGES",
 }
 _KNOWN: dict[str, Any] = {

@@ -19,6 +19,7 @@ CREATE INDEX i ON t (a);
 CREATE UNIQUE INDEX ui ON t (b);
 ALTER TABLE t ADD CONSTRAINT given CHECK (a > 0) NOT VALID;
 CREATE VIEW v AS SELECT a FROM t;
+CREATE SEQUENCE q;
 CREATE SCHEMA s;
 CREATE TABLE s.kept (a int);
 """
@@ -41,6 +42,7 @@ CASES = [
     case("CREATE INDEX j ON t (a)", "SHARE", WRITES, instant=False),
     case("DROP INDEX i", EXCLUSIVE),
     case("ALTER INDEX i RENAME TO k", None),
+    case("ALTER SEQUENCE q INCREMENT BY 7 CACHE 5", None),
     case("ALTER TABLE t ADD COLUMN c timestamptz DEFAULT now()", EXCLUSIVE),
     case("ALTER TABLE t ADD COLUMN c int NOT NULL DEFAULT 1", EXCLUSIVE),
     case(
