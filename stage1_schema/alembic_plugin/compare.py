@@ -125,7 +125,7 @@ def _objects(plan: _Plan) -> Iterator[Comparison]:
         for name in sorted(declared.keys() | live.keys()):
             wanted, stands = declared.get(name), live.get(name)
             result = of_items(wanted, stands)
-            if wanted is None and stands is not None and not plan.files.ours(stands.stem):
+            if wanted is None and stands is not None and _foreign(plan, (kind, name), stands):
                 yield Comparison(result.what, skipped=FOREIGN[0])
                 continue
             yield result
@@ -138,6 +138,13 @@ def _objects(plan: _Plan) -> Iterator[Comparison]:
                 plan.drop.add((kind, name))
             if wanted:
                 plan.create.add((kind, name))
+
+
+def _foreign(plan: _Plan, key: Key, item: Item) -> bool:
+    """Tell what other software built: no trigger that runs our function on our table."""
+    used = [edge.used for edge in plan.uses if key[0] == "triggers" and edge.user == key]
+    own = {kind for kind, name in used if name in plan.declared.catalogue[kind]}
+    return not plan.files.ours(item.stem) and own != {"functions", "tables"}
 
 
 def _replaceable(declared: Item, live: Item) -> bool:

@@ -170,6 +170,13 @@ CASES = {
         "ALTER TABLE walkforward_runs DISABLE TRIGGER tg_20_normalise",
         "trigger walkforward_runs.tg_20_normalise: declared enabled, live disabled",
     ),
+    "trigger by hand": (
+        (
+            "CREATE TRIGGER by_hand BEFORE INSERT ON walkforward_folds"
+            " FOR EACH ROW EXECUTE FUNCTION stage1_touch()"
+        ),
+        "trigger walkforward_folds.by_hand: there, not declared",
+    ),
     "right given": (
         "GRANT DELETE ON datasets TO stage1_app",
         "right DELETE on TABLE datasets to app: there, not declared",
@@ -452,13 +459,18 @@ def test_a_history_that_is_gone_is_made_again(migrated, connection, checkout, mo
 def test_a_foreign_object_is_skipped_with_a_reason(migrated, connection):
     connection.execute("CREATE FUNCTION elsewhere() RETURNS integer LANGUAGE sql AS 'SELECT 1'")
     connection.execute("CREATE VIEW grafana AS SELECT symbol FROM datasets")
-    connection.execute("CREATE TABLE stray (id integer)")
+    connection.execute(
+        "CREATE TABLE stray (id integer);"
+        "CREATE TRIGGER strange BEFORE INSERT ON stray FOR EACH ROW"
+        " EXECUTE FUNCTION stage1_touch()"
+    )
     with engine(migrated.postgres).connect() as open_connection:
         found = drift.compare_postgres(open_connection, migrated.roles)
     assert [str(each) for each in found if not each.equal] == [
         "table stray: skipped: not of Stage1",
         "function elsewhere(): skipped: not of Stage1",
         "view grafana: skipped: not of Stage1",
+        "trigger stray.strange: skipped: not of Stage1",
     ]
 
 
