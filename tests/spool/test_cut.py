@@ -70,6 +70,29 @@ def test_statement_behind_one_that_breaks_off_in_its_line_is_taken(field, run):
     assert field.all("SELECT fold_number FROM walkforward_folds ORDER BY 1") == [(0,), (2,)]
 
 
+SQL = NOTES["valid"].removesuffix(" more text")
+INVALID = [
+    pytest.param(f"'{SQL} more text') oops ON CONFLICT", id="a word too many"),
+    pytest.param(f"'{SQL}', ) ON CONFLICT", id="a value missing"),
+    pytest.param(f'"{SQL}" oops) ON CONFLICT', id="an identifier"),
+    pytest.param(f"E'\\'{SQL}' oops) ON CONFLICT", id="an escaped string"),
+]
+
+
+@pytest.mark.parametrize("ending", INVALID)
+@pytest.mark.parametrize("next_line", [False, True], ids=["alone", "and another line"])
+def test_text_in_a_statement_that_is_none_is_text(field, run, ending, next_line):
+    spool = generator.Spool()
+    spool.simulation(None, trades=0)
+    simulation, bucket = spool.statements
+    bad = bucket.replace("'it''s a cap') ON CONFLICT", ending)
+    assert bad != bucket
+    field.replay(lines(simulation, bad, *run.statements * next_line))
+    assert [held[1] for held in field.quarantine()] == ["syntax"]
+    assert field.one("SELECT count(*) FROM datasets WHERE dataset_slug = 'evil'") == 0
+    assert field.count("walkforward_folds") == 3 * next_line
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["failed", "valid"])
 def test_cut_anywhere_and_then_whole(field, kind):

@@ -10,6 +10,7 @@ left open nothing is a statement: all of it is a tail.
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, BinaryIO
@@ -185,14 +186,16 @@ class Reader:
             limit = len(self._buffer)
             if boundary is not None:
                 limit = min(limit, boundary + MARGIN)
-            end, shields = _statement_end(self._buffer, self._at, limit, final=self._drained)
+            end, shields, strings = _statement_end(
+                self._buffer, self._at, limit, final=self._drained
+            )
             hurried = boundary is not None and len(self._buffer) - boundary > MARGIN
             if end is not None or (hurried and not _open(shields)) or not self._grow():
                 break
         starts = [
             found.start()
             for found in _START.finditer(self._buffer, self._at + 1, end or len(self._buffer))
-            if not any(begin < found.start() < past for begin, past in shields)
+            if not _inside(shields, found.start())
         ]
         if end is not None and (not starts or self._parses(self._buffer[self._at : end])):
             return self._raw(end, State.WHOLE)
@@ -200,6 +203,8 @@ class Reader:
         if end is None and not (lines and self._is_whole_at(lines)):
             tail = self._drained or _open(shields)
             return self._raw(len(self._buffer), State.TAIL if tail else State.BROKEN)
+        if not lines:  # every string of it is closed, and what they hold is text
+            starts = [start for start in starts if not _inside(strings, start)]
         stop = lines[0] if lines else end or len(self._buffer)
         if (within := self._within([start for start in starts if start < stop], stop)) is not None:
             return self._raw(within, State.BROKEN)
@@ -209,7 +214,7 @@ class Reader:
     def _within(self, starts: list[int], stop: int) -> int | None:
         """Return where a whole statement begins in a line that breaks off before it."""
         for start in dict.fromkeys((*starts[:TRIED], *starts[-TRIED:])):
-            end, _ = _statement_end(self._buffer, start, stop, final=True)
+            end, *_ = _statement_end(self._buffer, start, stop, final=True)
             if end is not None and self._parses(self._buffer[start:end]):
                 return start
         return None
@@ -222,7 +227,7 @@ class Reader:
         for start in starts:
             if len(self._buffer) - start > MARGIN:
                 return True
-            end, _ = _statement_end(self._buffer, start, len(self._buffer), final=True)
+            end, *_ = _statement_end(self._buffer, start, len(self._buffer), final=True)
             if end is not None and self._parses(self._buffer[start:end]):
                 return True
         return False
@@ -254,33 +259,41 @@ class Reader:
 
 
 _NEVER = 1 << 62
-_Shields = list[tuple[int, int]]
+_Ranges = list[tuple[int, int]]
 
 
 def _statement_end(
     data: bytes, start: int, limit: int, *, final: bool
-) -> tuple[int | None, _Shields]:
+) -> tuple[int | None, _Ranges, _Ranges]:
     """Return the position after the `;` that ends the statement, None where it is not in sight.
 
     Also returns where comments and bodies in dollars begin and end, in which nothing is a
-    statement; one that is left open never ends.
+    statement (one that is left open never ends), and where closed strings and identifiers do.
     """
-    at, shields = start, _Shields()
+    at, shields, strings = start, _Ranges(), _Ranges()
     while found := _SPECIAL.search(data, at, limit):
         token = found[0]
         if token == b";":
-            return found.end(), shields
+            return found.end(), shields, strings
         end = _token_end(data, found.start(), token)
         if token in (b"/*", b"$"):
             shields.append((found.start(), _NEVER if end is None else end))
         if end is None or (end >= len(data) and not final):
-            return None, shields
+            break
+        if token in (b"'", b'"'):
+            strings.append((found.start(), end))
         at = end
-    return None, shields
+    return None, shields, strings
 
 
-def _open(shields: _Shields) -> bool:
+def _open(shields: _Ranges) -> bool:
     return bool(shields) and shields[-1][1] == _NEVER
+
+
+def _inside(ranges: _Ranges, at: int) -> bool:
+    """Tell whether `at` is within one of the ranges, which are in order."""
+    place = bisect(ranges, (at,)) - 1
+    return place >= 0 and at < ranges[place][1]
 
 
 def _token_end(data: bytes, at: int, token: bytes) -> int | None:
