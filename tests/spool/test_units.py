@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from stage1_schema.ops.spool import apply
+from stage1_schema.ops.spool import apply, quarantine
 from tests.spool import generator
 from tests.spool.test_replay import stands
 
@@ -213,3 +213,38 @@ def test_prune_leaves_trades_where_none_came_again(field):
     field.replay(lines(simulation, bucket, *trades, simulation.replace("'long', '", "'dual', '")))
     assert field.replay(prune=True).surplus_trades == []
     assert field.count("simulation_trades") == 5
+
+
+LONG = "x" * (2 << 20)
+
+
+@pytest.mark.parametrize(
+    ("sent", "held"),
+    [
+        pytest.param("'desktop'", ("parent", True), id="waits for its parent"),
+        pytest.param("'NONSENSE'", ("constraint", True), id="a constraint"),
+        pytest.param("version()", ("refused", True), id="refused"),
+        pytest.param("'desk\0top'", ("unreadable", False), id="a NUL byte"),
+    ],
+)
+def test_long_statement_is_kept_whole(field, sent, held):
+    spool = generator.Spool()
+    spool.run("A", folds=0)
+    statement = spool.statements[0].replace('"eta":0.1', f'"note":"{LONG}"')
+    column = "'COMPLETED'" if sent == "'NONSENSE'" else "'desktop'"
+    field.replay(lines(statement.replace(column, sent)), placeholders=sent != "'desktop'")
+    found = field.all("SELECT kind, octet_length(statement) > 2 << 20 FROM spool_quarantine")
+    assert found == [held]
+    if held[0] == "parent":
+        assert field.replay().exit_code == 0
+        stands(field, spool)
+
+
+def test_long_statements_of_the_quarantine_come_one_by_one(field, monkeypatch):
+    spool = generator.Spool()
+    for _ in range(5):
+        spool.run("A", folds=0)
+    monkeypatch.setattr(quarantine, "_PAGE_BYTES", 1)
+    assert field.replay(spool.bytes(), placeholders=False).open_quarantine == 5
+    assert field.replay().exit_code == 0
+    stands(field, spool)

@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
 RETRIED = -(1 << 60)
 """A statement from quarantine is staged at this position plus its id: before all of the file."""
+NO_STATEMENT = ("tail", "unreadable", "broken")
 LONGEST_TEXT = 1 << 20
-"""Bytes of text that are kept; of a longer piece (garbage) the start is."""
-NOT_RETRIED = ("tail", "unreadable", "broken", "refused")
+"""Bytes that are kept of what is no statement; the text of a statement is kept whole."""
+NOT_RETRIED = (*NO_STATEMENT, "refused")
 _PAGE = 500
-_FLUSH_BYTES = 4 << 20
+_PAGE_BYTES = 4 << 20
 
 _HOLD = """
 INSERT INTO spool_quarantine AS q
@@ -39,6 +40,15 @@ ON CONFLICT (source, digest) DO UPDATE SET
     OR (q.position, q.line, q.kind, q.reason, q.target, q.row_key) IS DISTINCT FROM
        (EXCLUDED.position, EXCLUDED.line, EXCLUDED.kind, EXCLUDED.reason, EXCLUDED.target,
         EXCLUDED.row_key)
+"""
+_OPEN = """
+SELECT quarantine_id, line, statement
+  FROM (SELECT quarantine_id, line, statement,
+               sum(octet_length(statement)) OVER (ORDER BY quarantine_id) AS bytes
+          FROM (SELECT quarantine_id, line, statement FROM spool_quarantine
+                 WHERE state = 'open' AND kind <> ALL(%s) AND quarantine_id > %s
+                 ORDER BY quarantine_id LIMIT %s) o) p
+ WHERE bytes - octet_length(statement) < %s ORDER BY quarantine_id
 """
 _AGAIN = """
 UPDATE spool_quarantine q
@@ -95,10 +105,7 @@ class Quarantine:
         """Yield position, line and text of every open statement, oldest first."""
         last = 0
         while rows := self._connection.execute(
-            "SELECT quarantine_id, line, statement FROM spool_quarantine"
-            " WHERE state = 'open' AND kind <> ALL(%s) AND quarantine_id > %s"
-            " ORDER BY quarantine_id LIMIT %s",
-            (list(NOT_RETRIED), last, _PAGE),
+            _OPEN, (list(NOT_RETRIED), last, _PAGE, _PAGE_BYTES)
         ).fetchall():
             for number, line, statement in rows:
                 self._tried.add(number)
@@ -128,10 +135,10 @@ class Quarantine:
             return
         self._file.seek(position)
         text = self._file.read(length)
-        kept = text[:LONGEST_TEXT]
         kind, reason = fault
+        kept = text[:LONGEST_TEXT] if kind in NO_STATEMENT else text
         if kept != text and kind != "tail":
-            kind, reason = "unreadable", f"{reason}; {len(text)} bytes, the first {len(kept)} kept"
+            reason = f"{reason}; {len(text)} bytes, the first {len(kept)} kept"
         digest = hashlib.sha256(text).hexdigest()
         if kind == "tail":
             self._tails.append(digest)
@@ -142,7 +149,7 @@ class Quarantine:
     def _write(self, sql: str, values: tuple[object, ...], size: int) -> None:
         self._pending.append((sql, values))
         self._pending_bytes += size
-        if len(self._pending) >= _PAGE or self._pending_bytes >= _FLUSH_BYTES:
+        if len(self._pending) >= _PAGE or self._pending_bytes >= _PAGE_BYTES:
             self.flush()
 
     def flush(self) -> None:
