@@ -39,7 +39,9 @@ def report(done: Report) -> None:
     for run in done.incomplete_runs:
         click.echo(f"run {run.run_id} has {run.found} folds, its summary says {run.expected}")
     for left in done.surplus_trades:
-        fate = "removed" if left.pruned else "left; --prune removes them"
+        fate = "left; --prune removes them"
+        if left.pruned or left.waits:
+            fate = "removed" if left.pruned else "left: it waits for a trade in quarantine"
         click.echo(f"simulation {left.simulation_id}: {left.trades} surplus trades {fate}")
     what = {
         "unchanged": "nothing new",

@@ -248,3 +248,35 @@ def test_long_statements_of_the_quarantine_come_one_by_one(field, monkeypatch):
     assert field.replay(spool.bytes(), placeholders=False).open_quarantine == 5
     assert field.replay().exit_code == 0
     stands(field, spool)
+
+
+@pytest.mark.parametrize("counted", [False, True], ids=["no bucket", "a bucket"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(("'long', ", "'sideways', "), id="a constraint"),
+        pytest.param((", 30000.000000,", ", 1e999,"), id="a value"),
+        pytest.param(("TO_TIMESTAMP(", "TO_TIMESTAMP(nan + "), id="refused"),
+        pytest.param(("'long', ", "'long', , "), id="no SQL"),
+        pytest.param((" VALUES (", " VALUES ('"), id="a stray quote"),
+        pytest.param((";", ""), id="a tail"),
+    ],
+)
+def test_prune_leaves_trades_while_the_latest_of_one_waits(field, bad, counted):
+    spool = generator.Spool()
+    spool.simulation(trades=5)
+    simulation, bucket, *trades = spool.statements
+    saves = [simulation, *[bucket] * counted, *trades, simulation]
+    saves += [bucket.replace("'long', 5", "'long', 3")] * counted + trades[:3]
+    field.replay(lines(*saves[:-1], saves[-1].replace(*bad)))
+    assert field.count("simulation_trades") == 5
+    report = field.replay(prune=True)
+    assert report.open_quarantine == 1
+    assert [each for each in report.surplus_trades if each.pruned] == []
+    assert field.count("simulation_trades") == 5
+    field.replay(lines(*saves))
+    if field.quarantine():  # without a key nothing tells that it came again
+        field.connection.execute("UPDATE spool_quarantine SET state = 'discarded'")
+    report = field.replay(prune=True)
+    assert [(each.trades, each.pruned) for each in report.surplus_trades] == [(2, True)]
+    assert field.count("simulation_trades") == 3

@@ -31,15 +31,32 @@ HAVING count(f.run_id) < (r.summary_metrics ->> 'folds')::numeric
 """
 # The trades of the latest save are those that follow the last row of their simulation; where that
 # stands once in the file, they are all of the file's. A save that did not arrive whole, by what
-# its buckets say, or without a single trade, has no surplus yet.
+# its buckets say, or without a single trade, has no surplus yet. Nothing of a simulation is pruned
+# while one of its trades is in quarantine; where no bucket says how many there are, any piece
+# behind its row may be one.
 _WHOLE = """
-WITH saved AS (
+WITH waiting AS (
+    SELECT CASE WHEN key ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN key::uuid END
+               AS trade_id
+      FROM spool_quarantine, unnest(string_to_array(row_key, ',')) AS key
+     WHERE state = 'open' AND target = 'simulation_trades'
+), untold AS (
+    SELECT max(position) AS last FROM spool_quarantine
+     WHERE state = 'open' AND source = %(source)s AND row_key IS NULL
+       AND (target = 'simulation_trades' OR target IS NULL AND kind <> 'refused')
+), saved AS (
     SELECT simulation_id, max(position) AS last, count(DISTINCT position) > 1 AS again
       FROM spool_simulation_runs WHERE state IN ('o', 'd') GROUP BY 1
+), held AS (
+    SELECT t.simulation_id, trade_id FROM waiting JOIN simulation_trades t USING (trade_id)
+     UNION
+    SELECT t.simulation_id, trade_id FROM waiting JOIN spool_simulation_trades t USING (trade_id)
 ), current AS (
-    SELECT DISTINCT s.simulation_id, t.trade_id
+    SELECT s.simulation_id, t.trade_id
       FROM saved s JOIN spool_simulation_trades t USING (simulation_id)
-     WHERE t.state IN ('o', 'd') AND (NOT s.again OR t.position > s.last)
+     WHERE t.state IN ('o', 'd', 'q') AND (NOT s.again OR t.position > s.last)
+     UNION
+    SELECT simulation_id, trade_id FROM held
 ), buckets AS (
     SELECT simulation_id, side, trade_count FROM spool_simulation_trade_buckets
      WHERE state IN ('o', 'm')
@@ -55,26 +72,29 @@ WITH saved AS (
                     sum(b.trade_count)) AS trades
       FROM buckets b JOIN saved USING (simulation_id) GROUP BY 1
 ), whole AS (
-    SELECT s.simulation_id
+    SELECT s.simulation_id,
+           simulation_id IN (SELECT simulation_id FROM held)
+           OR max(e.trades) IS NULL AND coalesce(u.last > s.last, false) AS waits
       FROM saved s
+     CROSS JOIN untold u
       LEFT JOIN expected e USING (simulation_id)
       LEFT JOIN current c USING (simulation_id)
-     GROUP BY 1
+     GROUP BY 1, s.last, u.last
     HAVING count(c.trade_id) >= greatest(max(e.trades), 1)
 )
 """
 _SURPLUS = f"""
 {_WHOLE}
-SELECT t.simulation_id, array_agg(t.trade_id)
+SELECT t.simulation_id, waits, array_agg(t.trade_id)
   FROM whole JOIN simulation_trades t USING (simulation_id)
  WHERE NOT EXISTS (SELECT FROM current c WHERE c.trade_id = t.trade_id)
- GROUP BY 1 ORDER BY 1
+ GROUP BY 1, 2 ORDER BY 1
 """
 _LEAVE_OUT = f"""
 {_WHOLE}
 UPDATE spool_simulation_trades t SET state = 'p'
   FROM whole w
- WHERE t.simulation_id = w.simulation_id
+ WHERE t.simulation_id = w.simulation_id AND NOT w.waits
    AND NOT EXISTS (SELECT FROM current c WHERE c.trade_id = t.trade_id)
 """
 
@@ -85,20 +105,22 @@ def incomplete_runs(connection: psycopg.Connection[Any], report: Report) -> None
     report.incomplete_runs += [Incomplete(*row) for row in rows]
 
 
-def leave_out_surplus(connection: psycopg.Connection[Any]) -> None:
+def leave_out_surplus(connection: psycopg.Connection[Any], source: str) -> None:
     """Keep the trades that are to be pruned from being inserted first."""
-    connection.execute(_LEAVE_OUT)
+    connection.execute(_LEAVE_OUT, {"source": source})
 
 
 def surplus_trades(connection: psycopg.Connection[Any], report: Report, *, prune: bool) -> None:
     """Report the trades that earlier saves left behind, and with `prune` remove them."""
     with connection.transaction():
-        for simulation_id, trades in connection.execute(_SURPLUS).fetchall():
-            if prune:
+        left = connection.execute(_SURPLUS, {"source": report.source}).fetchall()
+        for simulation_id, waits, trades in left:
+            pruned = prune and not waits
+            if pruned:
                 connection.execute(
                     "DELETE FROM simulation_trades WHERE trade_id = ANY(%s)", (trades,)
                 )
-            report.surplus_trades.append(Surplus(str(simulation_id), len(trades), prune))
+            report.surplus_trades.append(Surplus(str(simulation_id), len(trades), pruned, waits))
 
 
 def supersede(connection: psycopg.Connection[Any], source: str) -> None:

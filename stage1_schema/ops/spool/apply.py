@@ -67,7 +67,6 @@ class Applier:
 
     def run(self, progress: Callable[[float], None]) -> None:
         """Apply everything, parents first; `progress` is told the part that is done."""
-        self._quarantine.flush()
         batches = [(lane, units) for lane in LANES for units in self._batches(lane)]
         for number, (lane, units) in enumerate(batches):
             progress(number / len(batches))

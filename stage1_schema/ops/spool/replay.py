@@ -168,16 +168,17 @@ class _Run:
         connection, quarantine, report = self._connection, self._quarantine, self._report
         staging.settle()
         datasets.apply()
+        quarantine.flush()
         if self._options.prune:
-            after.leave_out_surplus(connection)
+            after.leave_out_surplus(connection, report.source)
         applier = Applier(
             connection, staging, quarantine, report, placeholders=self._options.placeholders
         )
         applier.run(lambda part: self._told(READING + part * (1 - READING), "applying"))
         after.incomplete_runs(connection, report)
-        after.surplus_trades(connection, report, prune=self._options.prune)
         after.supersede(connection, report.source)
         quarantine.close()
+        after.surplus_trades(connection, report, prune=self._options.prune)
 
     def _read(self, reader: Reader, feed: Feed, start: int, size: int) -> None:
         step = max((size - start) // 100, 1)

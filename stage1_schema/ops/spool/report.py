@@ -46,11 +46,15 @@ class Incomplete:
 
 @dataclass(frozen=True)
 class Surplus:
-    """Trades that an earlier save of a simulation left behind."""
+    """Trades that an earlier save of a simulation left behind.
+
+    While it `waits` for a trade in quarantine they are not pruned.
+    """
 
     simulation_id: str
     trades: int
     pruned: bool
+    waits: bool
 
 
 @dataclass
