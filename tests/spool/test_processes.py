@@ -288,3 +288,21 @@ def test_memory_does_not_grow_with_the_file(field, block):
     # buffers of a fixed size. 140 bytes kept of each statement would be too much.
     assert peaks[1] <= 1.15 * peaks[0]
     assert peaks[1] <= 128
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_datasets(field):
+    """10 MB of them, and then 40 MB; each has a manifest of 20 kB."""
+    spool, peaks = generator.Spool(), []
+    for count in (500, 2_000):
+        spool.statements.clear()
+        for _ in range(count):
+            spool.dataset("C", slug=f"slug_{len(spool.rows.get('datasets', ()))}")
+        manifest = f'{{"note":"{"x" * 20_000}",'
+        field.write("\n".join(spool.statements).replace('{"symbol', f'{manifest}"symbol'))
+        code, _, peak = measured([STAGE1, "replay", field.path], environment(field.settings))
+        assert code == 0
+        peaks.append(peak)
+    assert field.count("datasets") == 2_500
+    # Measured 63 and 64 MB.
+    assert peaks[1] <= 1.15 * peaks[0], peaks

@@ -8,6 +8,8 @@ nothing in the end is rolled back.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -19,17 +21,24 @@ from stage1_schema.ops.spool.units import KnownUnits, digest, weighed
 from stage1_schema.ops.spool.values import NULL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from stage1_schema.ops.spool.quarantine import Quarantine
     from stage1_schema.ops.spool.report import Report
     from stage1_schema.ops.spool.staging import Staging
 
 _DIGEST = "md5((to_jsonb(d) - 'updated_at')::text)"
-_STAND = """
+_STAND = f"""
 SELECT unit::text, sent FROM spool_units JOIN datasets d ON d.dataset_id = unit
- WHERE target = 'datasets'
+ WHERE target = 'datasets' AND unit = ANY(%s) AND stand = {_DIGEST}
 """
+_IN_ORDER = """
+SELECT dataset_id, ARRAY[position, line, length], shape, fields FROM spool_datasets
+ WINDOW own AS (PARTITION BY dataset_id)
+ ORDER BY min(position) OVER own, min(ctid) OVER own, position, ctid
+"""
+PAGE = 100
+"""Datasets whose statements are in memory."""
 _UNESCAPED = {b"\\\\": b"\\", b"\\t": b"\t", b"\\n": b"\n", b"\\r": b"\r"}
 
 
@@ -54,7 +63,7 @@ class Datasets:
         self._quarantine = quarantine
         self._report = report
         self._known = KnownUnits(connection, staging.shapes)
-        self._failed: list[tuple[_Sent, str, Fault]] = []
+        self._failed: list[tuple[Place, str, str, Fault]] = []
         connection.execute(
             "CREATE TEMPORARY TABLE spool_datasets (position bigint, line bigint, length integer,"
             " shape integer, target text, dataset_id text, fields text[])"
@@ -71,29 +80,37 @@ class Datasets:
 
     def apply(self) -> None:
         """Run everything, dataset by dataset; what fails goes into quarantine."""
-        groups: dict[str, list[_Sent]] = {}
-        for place, number, dataset_id, values in self._connection.execute(
-            "SELECT ARRAY[position, line, length], shape, dataset_id, fields FROM spool_datasets"
-            " ORDER BY position, ctid"
-        ):
-            sent = _Sent(Place(*place), self._staging.shapes[number], values)
-            groups.setdefault(dataset_id, []).append(sent)
-        if not groups:
-            return
         with self._connection.transaction():
-            known = self._passed_over(groups) if self._report.mode == "full" else set()
-            for dataset_id, statements in groups.items():
-                if dataset_id in known:
-                    for each in statements:
-                        self._report.tables[each.shape.target].unchanged += 1
-                else:
-                    self._apply_one(dataset_id, statements)
+            groups = self._groups()
+            while page := dict(islice(groups, PAGE)):
+                known = self._passed_over(page) if self._report.mode == "full" else set()
+                for dataset_id, statements in page.items():
+                    if dataset_id in known:
+                        for each in statements:
+                            self._report.tables[each.shape.target].unchanged += 1
+                    else:
+                        self._apply_one(dataset_id, statements)
             self._hold_failed()
 
-    def _passed_over(self, groups: dict[str, list[_Sent]]) -> set[str]:
+    def _groups(self) -> Iterator[tuple[str, list[_Sent]]]:
+        """Yield each dataset's statements, those first that begin first; few are in memory."""
+        with self._connection.cursor(name="spool_datasets") as cursor:
+            cursor.itersize = PAGE
+            cursor.execute(_IN_ORDER)
+            for dataset_id, rows in groupby(cursor, itemgetter(0)):
+                yield (
+                    dataset_id,
+                    [
+                        _Sent(Place(*place), self._staging.shapes[number], values)
+                        for _, place, number, values in rows
+                    ],
+                )
+
+    def _passed_over(self, page: dict[str, list[_Sent]]) -> set[str]:
         """Return the datasets that stand as an earlier replay of the same statements left them."""
-        rows = self._connection.execute(f"{_STAND} AND stand = {_DIGEST}").fetchall()
-        return {row[0] for row in rows if row[1] == _digest(groups.get(row[0], []))}
+        ids = [number for each in page if (number := _uuid(each))]
+        rows = self._connection.execute(_STAND, (ids,)).fetchall()
+        return {dataset_id for dataset_id, sent in rows if sent == _digest(page[dataset_id])}
 
     def _apply_one(self, dataset_id: str, statements: list[_Sent]) -> None:
         held = len(self._failed)
@@ -102,7 +119,7 @@ class Datasets:
             before = self._row(dataset_id)
             for each in statements:
                 if found := self._run(each, dataset_id):
-                    self._failed.append((each, dataset_id, found))
+                    self._failed.append((each.place, each.shape.target, dataset_id, found))
                 else:
                     applied.append(each)
             after = self._row(dataset_id)
@@ -116,25 +133,22 @@ class Datasets:
             self._known.remember("datasets", [(dataset_id, _digest(statements), after)])
 
     def _hold_failed(self) -> None:
-        held: dict[Place, list[tuple[_Sent, str, Fault]]] = {}
-        for each in self._failed:
-            held.setdefault(each[0].place, []).append(each)
+        held: dict[Place, list[tuple[str, str, Fault]]] = {}
+        for place, target, dataset_id, found in self._failed:
+            held.setdefault(place, []).append((target, dataset_id, found))
+        self._connection.execute(
+            "DELETE FROM spool_datasets WHERE position = ANY(%s)",
+            ([place.position for place in held],),
+        )
         for place, rows in held.items():
-            sent, _, found = rows[0]
-            self._connection.execute(
-                "DELETE FROM spool_datasets WHERE position = %s", (place.position,)
-            )
+            target, _, found = rows[0]
             row_key = ",".join(dataset_id for _, dataset_id, _ in rows)
-            self._quarantine.hold(place, found, sent.shape.target, row_key)
+            self._quarantine.hold(place, found, target, row_key)
 
     def _row(self, dataset_id: str) -> str | None:
         """Return a digest of the dataset as it stands."""
-        try:
-            number = UUID(dataset_id)
-        except ValueError:
-            return None
         row = self._connection.execute(
-            f"SELECT {_DIGEST} FROM datasets d WHERE dataset_id = %s", (number,)
+            f"SELECT {_DIGEST} FROM datasets d WHERE dataset_id = %s", (_uuid(dataset_id),)
         ).fetchone()
         return row[0] if row else None
 
@@ -162,12 +176,17 @@ class Datasets:
         return before is not None and before == after
 
 
+def _uuid(dataset_id: str | None) -> UUID | None:
+    try:
+        return UUID(dataset_id)
+    except ValueError:
+        return None
+
+
 def _canonical(dataset_id: str | None) -> str:
     """Return an id in PostgreSQL's spelling, or as it is where it is none."""
-    try:
-        return str(UUID(dataset_id))
-    except ValueError:
-        return (dataset_id or "").lower()
+    number = _uuid(dataset_id)
+    return str(number) if number else (dataset_id or "").lower()
 
 
 def _digest(statements: list[_Sent]) -> str:
