@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 10
 
+# What it logs about a connection names host and user, and nobody can do anything about it.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 _Connection = TypeVar("_Connection", bound="psycopg.Connection[Any]")
 

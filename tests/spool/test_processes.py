@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import termios
@@ -208,6 +209,39 @@ def test_upgrade_and_replay_started_together(empty, start, block, tmp_path):
     assert standing(empty) == wanted(block, copies=1 - code)
     assert ended(start(app, "replay", path))[0][::2] == (0, b"")
     assert standing(empty) == wanted(block)
+
+
+INTERRUPTED = (
+    b"stage1: interrupted. Next: run the same command again, it goes on where it stopped.\n"
+)
+BUSY = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND state = 'active' AND query ~ %s"
+)
+
+
+@pytest.mark.parametrize(
+    ("locked", "doing"),
+    [
+        pytest.param(None, "COPY spool_walkforward_folds", id="taking rows in"),
+        pytest.param("walkforward_folds", "INSERT INTO walkforward_folds", id="applying"),
+        pytest.param("datasets", "upsert_stage1_dataset", id="a dataset"),
+        pytest.param("spool_replays", "INSERT INTO spool_replays", id="the history"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True], ids=["replay", "dry run"])
+def test_interrupted_replay_says_one_line(field, start, sessions, block, locked, doing, dry_run):
+    field.write(b"".join(generator.copies(block.bytes(), 3)))
+    with connect(field.settings.postgres) as blocker:
+        if locked:
+            blocker.execute(f"LOCK TABLE {locked} IN SHARE ROW EXCLUSIVE MODE")
+        arguments = ["replay", field.path, *["--dry-run"] * dry_run]
+        # A job in a shell's background ignores it.
+        restored = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+        replay = start(field.settings, *arguments, **restored)
+        wait_until(lambda: sessions(BUSY, field.settings, doing) == 1, replay)
+        replay.send_signal(signal.SIGINT)
+        [(code, out, err)] = ended(replay)
+    assert (code, out, err.lstrip()) == (130, b"", INTERRUPTED)  # a new line: behind ^C
 
 
 def on_terminal(start, settings, *arguments):

@@ -50,7 +50,10 @@ class SpoolConnection(psycopg.Connection[Any]):
         """Open a transaction or a savepoint, as psycopg does."""
         self._wait()
         with super().transaction(*arguments, **named) as transaction:
-            yield transaction
+            try:
+                yield transaction
+            finally:
+                self._wait()
 
     def rollback(self) -> None:
         """Roll back, as psycopg does when an error or Ctrl-C leaves its block."""
@@ -65,8 +68,8 @@ class SpoolConnection(psycopg.Connection[Any]):
 
     def _wait(self) -> None:
         if self._under_way is not None and not _is_worker():
-            under_way, self._under_way = self._under_way, None
-            under_way.exception()
+            self._under_way.exception()  # Ctrl-C may end this wait: the next one waits again
+            self._under_way = None
 
 
 def _is_worker() -> bool:
