@@ -45,6 +45,12 @@ def jobs(database: str, *, spool: Path, pull: str | None = None) -> list[Job]:
     """
     stage1 = shlex.quote(str(Path(sys.executable).with_name("stage1")))
     file = Path.cwd() / spool
+    for path in (Path.cwd(), file):
+        if not str(path).isprintable():
+            raise Stage1Error(
+                f"{path} has characters that no line of a crontab can hold.",
+                next_step="rename it.",
+            )
     replay = f"{stage1} replay {shlex.quote(str(file))}"
     if pull is not None:
         if not _PULL.fullmatch(pull) or pull.startswith("-"):

@@ -340,3 +340,26 @@ def test_memory_does_not_grow_with_the_datasets(field):
     assert field.count("datasets") == 2_500
     # Measured 63 and 64 MB.
     assert peaks[1] <= 1.15 * peaks[0], peaks
+
+
+NAMES = [
+    pytest.param(b"sp\xffool\xc3.sql", "sp\\xffool\\xc3.sql", id="no UTF-8"),
+    pytest.param("spöol '\"$.sql".encode(), "spöol '\"$.sql", id="letters and quotes"),
+]
+
+
+@pytest.mark.parametrize(("name", "known"), NAMES)
+def test_any_name_of_a_file(field, start, name, known):
+    field.path = field.path.with_name(os.fsdecode(name))
+    field.write("SELECT 1;\n")
+    missing = field.path.with_suffix(".missing")
+    said = [
+        ended(start(field.settings, "replay", *arguments))[0]
+        for arguments in ([field.path], [field.path, "--json"], ["--quarantine"], [missing])
+    ]
+    assert [code for code, *_ in said] == [3, 3, 0, 1], said
+    assert known in said[0][1].decode()
+    assert json.loads(said[1][1])["source"].endswith(known)
+    assert known in said[2][1].decode()
+    assert len(said[3][2].splitlines()) == 1
+    assert field.one("SELECT source FROM spool_quarantine").endswith(known)

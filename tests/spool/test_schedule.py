@@ -114,6 +114,12 @@ def test_source_that_is_none_is_refused(home, pull):
         jobs(pull=pull)
 
 
+@pytest.mark.parametrize("name", [b"a\xff.sql", b"a\n0 0 * * * x.sql"], ids=["no UTF-8", "lines"])
+def test_file_that_no_line_can_name_is_refused(home, name):
+    with pytest.raises(Stage1Error, match="rename it"):
+        jobs(spool=Path(os.fsdecode(name)))
+
+
 def test_cron_is_installed_replaced_and_removed(home):
     cron, table = schedule.Cron(), home / "table"
     assert "would be given" in cron.change(jobs(), dry_run=True)[0]

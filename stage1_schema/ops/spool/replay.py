@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -68,11 +69,16 @@ def replay(
             wait_for(connection, key, other, options.wait_s, shared=key == UPGRADE_LOCK)
 
     with _opened(path) as file, _opened(path) as texts, session(settings, turn) as connection:
-        report = Report(str(path.resolve()), dry_run=options.dry_run)
+        report = Report(_source(path), dry_run=options.dry_run)
         held = Quarantine(connection, texts, report)
         run = _Run(connection, file, held, options, told)
         with connection.transaction(force_rollback=True) if options.dry_run else nullcontext():
             return run.run()
+
+
+def _source(path: Path) -> str:
+    """Return what a file is known by: its path, in which bytes that are no UTF-8 are escaped."""
+    return os.fsencode(path.resolve()).decode(errors="backslashreplace")
 
 
 @contextmanager
