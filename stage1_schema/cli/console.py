@@ -52,8 +52,16 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     console.print(grid)
 
 
+def visible(text: str) -> str:
+    r"""Return somebody else's text for a terminal: what would steer it as `\x1b` and the like."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 def fail(message: str, detail: str = "") -> None:
     """Print an error: one line, then where there is one the end of a server's log."""
-    click.echo(f"stage1: {message}", err=True)
+    lines = (visible(line) for line in message.split("\n"))
+    click.echo("stage1: " + "\n".join(lines), err=True)
     if detail:
         click.echo(detail, err=True)

@@ -33,7 +33,7 @@ def report(done: Report) -> None:
         )
         click.echo()
     for entry in done.entries[:_NAMED]:
-        click.echo(f"line {entry.line}: {entry.kind}: {entry.reason}")
+        click.echo(f"line {entry.line}: {entry.kind}: {console.visible(entry.reason)}")
     if len(done.entries) > _NAMED:
         click.echo("more: stage1 replay --quarantine")
     for run in done.incomplete_runs:
@@ -49,9 +49,8 @@ def report(done: Report) -> None:
         "full": "read from its start",
     }[done.mode]
     undone = "; dry run, all of it undone" if done.dry_run else ""
-    click.echo(
-        f"{done.source}: {what}, {done.statements:,} statements in {done.duration_s} s{undone}"
-    )
+    done_in = f"{done.statements:,} statements in {done.duration_s} s{undone}"
+    click.echo(f"{console.visible(done.source)}: {what}, {done_in}")
     if done.open_quarantine:
         click.echo(f"{done.open_quarantine:,} in quarantine: stage1 replay --quarantine")
 
@@ -59,9 +58,11 @@ def report(done: Report) -> None:
 def quarantine(kept: Sequence[Kept]) -> None:
     """Print every statement in quarantine."""
     for each in kept:
-        click.echo(f"{each.id}  {each.source}:{each.line}  {each.kind}: {each.reason}")
+        source, reason = console.visible(each.source), console.visible(each.reason)
+        click.echo(f"{each.id}  {source}:{each.line}  {each.kind}: {reason}")
         text = " ".join(each.statement.split())
-        click.echo(f"    {text[:_LONGEST]}{'…' if len(text) > _LONGEST else ''}")
+        shown = console.visible(text[:_LONGEST])
+        click.echo(f"    {shown}{'…' if len(text) > _LONGEST else ''}")
         click.echo(
             f"    first {each.first_seen_at:%Y-%m-%d %H:%M}, last tried"
             f" {each.last_tried_at:%Y-%m-%d %H:%M} UTC, {each.attempts} times"

@@ -363,3 +363,28 @@ def test_any_name_of_a_file(field, start, name, known):
     assert known in said[2][1].decode()
     assert len(said[3][2].splitlines()) == 1
     assert field.one("SELECT source FROM spool_quarantine").endswith(known)
+
+
+STEERS = "\x1b[2J\n\u202e\x9b"
+
+
+@pytest.mark.parametrize(
+    ("statement", "shown"),
+    [
+        pytest.param("INSERT \x1b[2J\x07 x;", r"\x1b[2J\x07", id="the text"),
+        pytest.param(
+            'INSERT INTO "t\x1b[2J\n\u202e\x9b" VALUES (1);', r"t\x1b[2J\n", id="the reason"
+        ),
+        pytest.param('INSERT INTO "é中" VALUES (1);', "é中", id="letters"),
+    ],
+)
+def test_no_statement_steers_the_terminal(field, start, statement, shown):
+    field.write(f"{statement}\n")
+    said = ended(start(field.settings, "replay", field.path))
+    said += ended(start(field.settings, "replay", "--quarantine"))
+    for code, out, _ in said:
+        assert (code, CONTROL.findall(out)) == (code, [])
+        assert all(line.isprintable() for line in out.decode().splitlines())
+    assert any(shown in out.decode() for _, out, _ in said)
+    [(_, out, _)] = ended(start(field.settings, "replay", "--quarantine", "--json"))
+    assert json.loads(out)[0]["statement"] == statement
