@@ -1,5 +1,7 @@
 """Reading a spool again changes no row and grows no table, whatever it holds."""
 
+import re
+
 import pytest
 
 from stage1_schema.ops.spool import quarantine
@@ -74,3 +76,44 @@ def test_listing_says_how_often_a_statement_was_tried(field):
     field.replay()
     found = {each.kind: each.attempts for each in quarantine.listing(field.connection)}
     assert found == {"constraint": 2, "refused": 1}
+
+
+def with_now(spool):
+    """Let the server's clock fill times that an ON CONFLICT updates, and one that none does."""
+    times = "|".join(str(generator.EPOCH + n) for n in (10, 60, 500, 9000))
+    return [re.sub(rf"TO_TIMESTAMP\((?:{times})\)", "NOW()", each) for each in spool.statements]
+
+
+@pytest.mark.parametrize(
+    ("repeated", "plain"),
+    [(False, False), (True, False), (False, True)],
+    ids=["once", "twice in the file", "plain"],
+)
+def test_rows_of_now_arrive_by_another_file(field, repeated, plain):
+    spool = generator.Spool()
+    spool.dataset("A", slug="a")
+    spool.dataset("B", slug="b")
+    spool.simulation(spool.run("A", folds=2), trades=2)
+    spool.simulation(None, trades=2)
+    spool.run("C", folds=2)
+    statements = with_now(spool)
+    assert sum("NOW()" in each for each in statements) > 5
+    if plain:
+        statements = [
+            each.partition(" ON CONFLICT")[0].rstrip(";") + ";"
+            for each in statements
+            if "dataset" not in each.partition("(")[0]
+        ]
+    data = lines(*statements, *statements * repeated)
+    assert field.replay(data).exit_code == 0
+    before = field.state()
+    field.path = field.path.with_name("another.sql")
+    report = field.replay(data)
+    assert (report.mode, report.exit_code) == ("full", 0)
+    assert field.state() == before
+    field.write(data.replace("'COMPLETED'", "'FAILED'"))
+    changed = field.replay()
+    if not plain:
+        assert changed.tables["walkforward_runs"].applied > 0
+        newest = "SELECT count(*) FROM walkforward_runs WHERE completed_at > now() - interval '1h'"
+        assert field.one(f"{newest} AND status = 'FAILED'") == 2

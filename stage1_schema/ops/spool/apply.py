@@ -62,7 +62,7 @@ class Applier:
         self._quarantine = quarantine
         self._report = report
         self._parents = Parents(connection, self.hold, placeholders=placeholders)
-        self._known = KnownUnits(connection, staging.shapes)
+        self._known = KnownUnits(connection, staging)
         self._held: list[tuple[Table, Place, Fault, str]] = []  # in the present savepoint
 
     def run(self, progress: Callable[[float], None]) -> None:
@@ -292,7 +292,7 @@ class Applier:
                 shape, those = self._staging.shapes[number], (units, turn, number)
                 applied[table.name] += self._replacing(table, where, those)
                 applied[table.name] += self._connection.execute(
-                    upsert(shape, table, where), those
+                    upsert(shape, table, where, self._staging.now), those
                 ).rowcount
         return applied
 
@@ -321,7 +321,8 @@ class Applier:
             try:
                 with self._connection.transaction() as savepoint:
                     count = self._replacing(table, where, (position,))
-                    done = self._connection.execute(upsert(shape, table, where), (position,))
+                    sql = upsert(shape, table, where, self._staging.now)
+                    done = self._connection.execute(sql, (position,))
                     count += done.rowcount
                     if shape.plain and not all(inserted for (inserted,) in done):
                         found = _TAKEN

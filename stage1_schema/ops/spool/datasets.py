@@ -17,7 +17,7 @@ import psycopg
 
 from stage1_schema.ops.spool.contract import UPSERT_DATASET, Place, Shape
 from stage1_schema.ops.spool.faults import Fault, fault
-from stage1_schema.ops.spool.units import KnownUnits, digest, weighed
+from stage1_schema.ops.spool.units import NOW, KnownUnits, digest, weighed
 from stage1_schema.ops.spool.values import NULL
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Datasets:
         self._staging = staging
         self._quarantine = quarantine
         self._report = report
-        self._known = KnownUnits(connection, staging.shapes)
+        self._known = KnownUnits(connection, staging)
         self._failed: list[tuple[Place, str, str, Fault]] = []
         connection.execute(
             "CREATE TEMPORARY TABLE spool_datasets (position bigint, line bigint, length integer,"
@@ -110,7 +110,7 @@ class Datasets:
         """Return the datasets that stand as an earlier replay of the same statements left them."""
         ids = [number for each in page if (number := _uuid(each))]
         rows = self._connection.execute(_STAND, (ids,)).fetchall()
-        return {dataset_id for dataset_id, sent in rows if sent == _digest(page[dataset_id])}
+        return {dataset_id for dataset_id, sent in rows if sent == self._digest(page[dataset_id])}
 
     def _apply_one(self, dataset_id: str, statements: list[_Sent]) -> None:
         held = len(self._failed)
@@ -130,7 +130,7 @@ class Datasets:
             counts.applied += before != after
             counts.unchanged += before == after
         if after and len(self._failed) == held:
-            self._known.remember("datasets", [(dataset_id, _digest(statements), after)])
+            self._known.remember("datasets", [(dataset_id, self._digest(statements), after)])
 
     def _hold_failed(self) -> None:
         held: dict[Place, list[tuple[str, str, Fault]]] = {}
@@ -144,6 +144,16 @@ class Datasets:
             target, _, found = rows[0]
             row_key = ",".join(dataset_id for _, dataset_id, _ in rows)
             self._quarantine.hold(place, found, target, row_key)
+
+    def _digest(self, statements: list[_Sent]) -> str:
+        """Return a digest of what the statements write to a dataset that stands."""
+        parts = []
+        for statement in statements:
+            shape, now = statement.shape, self._staging.now
+            values = [NOW if value == now else value for value in statement.values]
+            sent = dict(zip(shape.columns, values, strict=True)) if shape.columns else {}
+            parts.append(digest(shape, [sent[column] for column in weighed(shape)] or values))
+        return digest(None, parts)
 
     def _row(self, dataset_id: str) -> str | None:
         """Return a digest of the dataset as it stands."""
@@ -187,15 +197,6 @@ def _canonical(dataset_id: str | None) -> str:
     """Return an id in PostgreSQL's spelling, or as it is where it is none."""
     number = _uuid(dataset_id)
     return str(number) if number else (dataset_id or "").lower()
-
-
-def _digest(statements: list[_Sent]) -> str:
-    """Return a digest of what the statements write to a dataset that stands."""
-    parts = []
-    for _, shape, values in statements:
-        sent = dict(zip(shape.columns, values, strict=True)) if shape.columns else {}
-        parts.append(digest(shape, [sent[column] for column in weighed(shape)] or values))
-    return digest(None, parts)
 
 
 def _statement(shape: Shape) -> str:

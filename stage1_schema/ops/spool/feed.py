@@ -26,7 +26,7 @@ _STATES = {
 
 
 class Feed:
-    """Decides what becomes of each piece. `now` is what NOW() stands for."""
+    """Decides what becomes of each piece."""
 
     def __init__(
         self,
@@ -34,15 +34,13 @@ class Feed:
         datasets: Datasets,
         quarantine: Quarantine,
         report: Report,
-        now: str,
     ) -> None:
         self._staging = staging
         self._datasets = datasets
         self._quarantine = quarantine
         self._report = report
-        self._now = now
         self._tally = Tally()
-        self.shapes = Shapes(now, self._tally)
+        self.shapes = Shapes(staging.now, self._tally)
 
     def take(self, piece: Raw | Fast) -> None:
         """Stage a piece, or hold it back."""
@@ -78,7 +76,7 @@ class Feed:
 
     def _fields(self, shape: Shape, row: tuple[Constant, ...]) -> list[bytes]:
         fields = [
-            field(kind, constant, self._now, self._tally)
+            field(kind, constant, self._staging.now, self._tally)
             for kind, constant in zip(shape.kinds, row, strict=True)
         ]
         if shape.table is not None:

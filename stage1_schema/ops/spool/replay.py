@@ -147,9 +147,9 @@ class _Run:
         from stage1_schema.ops.spool.staging import Staging  # noqa: PLC0415
 
         connection, quarantine, report = self._connection, self._quarantine, self._report
-        staging = Staging(connection, self._held)
+        staging = Staging(connection, self._held, datetime.now(UTC).isoformat())
         datasets = Datasets(connection, staging, quarantine, report)
-        feed = Feed(staging, datasets, quarantine, report, datetime.now(UTC).isoformat())
+        feed = Feed(staging, datasets, quarantine, report)
         for position, line, text in quarantine.retries():
             feed.take(Raw(position, line, text))
         self._file.seek(start.position)

@@ -48,10 +48,15 @@ class Staging:
         self,
         connection: SpoolConnection,
         held: Callable[[Place, Fault, Shape, bytes], None],
+        now: str,
     ) -> None:
-        """Make the tables. `held` is told of every statement whose values no column takes."""
+        """Make the tables. `held` is told of every statement whose values no column takes.
+
+        `now` is what NOW() stands for.
+        """
         self._connection = connection
         self._held = held
+        self.now = now
         self._numbers: dict[Shape, int] = {}
         self.shapes: list[Shape] = []
         self._buffers: dict[Shape, Lines] = defaultdict(list)

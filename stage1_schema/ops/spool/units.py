@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     import psycopg
 
     from stage1_schema.ops.spool.contract import Shape, Table
+    from stage1_schema.ops.spool.staging import Staging
 
     Lane = Sequence[Table]
     Digests = dict[UUID, str]
+
+NOW = "NOW()"
+"""What stands in a digest for the time of the replay."""
 
 _REMEMBER = """
 INSERT INTO spool_units AS u (target, unit, sent, stand)
@@ -34,9 +38,10 @@ ON CONFLICT (target, unit) DO UPDATE SET sent = EXCLUDED.sent, stand = EXCLUDED.
 class KnownUnits:
     """What is known of units; those of a lane go by the name of its first table."""
 
-    def __init__(self, connection: psycopg.Connection[Any], shapes: Sequence[Shape]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], staging: Staging) -> None:
         self._connection = connection
-        self._shapes = shapes
+        self._shapes = staging.shapes
+        self._row = f"replace(ROW(%s)::text, '{staging.now}'::timestamptz::text, '{NOW}')"
 
     def known(self, lane: Lane, units: Sequence[UUID]) -> set[UUID]:
         """Return the units that stand as they were left, and for which the same was sent."""
@@ -62,7 +67,7 @@ class KnownUnits:
                 columns = ", ".join(f"s.{column}" for column in weighed(shape))
                 parts.append(
                     f"SELECT s.{table.unit} AS unit, {place} AS place, position, turn,"
-                    f" md5('{digest(shape, ())}' || ROW({columns})::text) AS part"
+                    f" md5('{digest(shape, ())}' || {self._row % columns}) AS part"
                     f" FROM {those} AND s.shape = {number}"
                 )
         return self._digests(" UNION ALL ".join(parts), "place, position, turn, part", units)

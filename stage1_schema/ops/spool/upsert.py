@@ -18,12 +18,14 @@ _KEPT = {
     "serialized_config": "coalesce({0}.serialized_config, {1}.{2})",
 }
 """What a column will hold that no NULL erases."""
+_TIME = "CASE {0}.{2} WHEN '{3}' THEN coalesce({1}.{2}, {0}.{2}) ELSE {0}.{2} END"
 
 
-def upsert(shape: Shape, table: Table, where: str) -> str:
+def upsert(shape: Shape, table: Table, where: str, now: str) -> str:
     """Return an INSERT of the rows of `shape` among the staged rows `s` that fulfil `where`.
 
-    Rows that stand already as they were sent are left out before PostgreSQL locks them. Of a plain
+    Rows that stand already as they were sent are left out before PostgreSQL locks them; `now`,
+    which stands for NOW(), is no news of a row whose time is known. Of a plain
     INSERT the rows are returned, each with whether it was inserted: where one was updated instead,
     the statement is to be undone.
     """
@@ -41,15 +43,15 @@ def upsert(shape: Shape, table: Table, where: str) -> str:
         wanted.append("old.is_placeholder")
     compared = shape.columns if shape.plain else shape.updates
     if compared:
-        wanted.append(_differs("old", "s", compared))
+        wanted.append(_differs("old", "s", compared, table, now))
     return (
         f"INSERT INTO {table.name} AS t ({', '.join(shape.columns)})"
         f" SELECT {values} FROM {table.staging} s LEFT JOIN LATERAL {standing} ON true"
-        f" WHERE {where} AND ({' OR '.join(wanted)})" + _conflict(shape, table)
+        f" WHERE {where} AND ({' OR '.join(wanted)})" + _conflict(shape, table, now)
     )
 
 
-def _conflict(shape: Shape, table: Table) -> str:
+def _conflict(shape: Shape, table: Table, now: str) -> str:
     updates = shape.updates
     if shape.plain:  # what the triggers make of it may be what stands
         updates = tuple(column for column in shape.columns if column not in table.key)
@@ -59,12 +61,18 @@ def _conflict(shape: Shape, table: Table) -> str:
         return f"{head}NOTHING{returning}"
     sets = ", ".join(f"{column} = EXCLUDED.{column}" for column in updates)
     # EXCLUDED holds what the triggers made of the row: once more, only what differs.
-    return f"{head}UPDATE SET {sets} WHERE {_differs('t', 'EXCLUDED', updates)}{returning}"
+    differs = _differs("t", "EXCLUDED", updates, table, now)
+    return f"{head}UPDATE SET {sets} WHERE {differs}{returning}"
 
 
-def _differs(standing: str, sent: str, columns: tuple[str, ...]) -> str:
+def _differs(standing: str, sent: str, columns: tuple[str, ...], table: Table, now: str) -> str:
     lefts = [f"{standing}.{column}" for column in columns]
-    rights = [_KEPT.get(column, "{0}.{2}").format(sent, standing, column) for column in columns]
+    rights = [
+        (_TIME if table.columns[column] is Kind.TIME else _KEPT.get(column, "{0}.{2}")).format(
+            sent, standing, column, now
+        )
+        for column in columns
+    ]
     if "serialized_config" in columns:  # a text that is sent becomes the client's own
         lefts.append(f"{sent}.serialized_config IS NOT NULL")
         rights.append(f"{lefts[-1]} AND NOT {standing}.serialized_config_generated")
