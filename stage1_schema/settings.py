@@ -129,6 +129,14 @@ def given(
     return _given(environment, directory or Path.cwd())
 
 
+def of_this_process(directory: Path | None = None) -> list[str]:
+    """Return the names of `STAGE1_` variables that the process has and `.env` has not."""
+    directory = directory or Path.cwd()
+    in_file = _dotenv(directory)
+    found = _given(None, directory).items()
+    return sorted(name for name, value in found if value != in_file.get(name))
+
+
 def local_directory(given: Mapping[str, str] | None = None, directory: Path | None = None) -> Path:
     """Return the directory of the local servers: `STAGE1_LOCAL_DIR`, else `.stage1`."""
     name = (os.environ if given is None else given).get("STAGE1_LOCAL_DIR") or ".stage1"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from stage1_schema import settings
 from stage1_schema.cli import Stage1, pass_context
 from stage1_schema.ops import schedule
 
@@ -54,3 +55,9 @@ def command(
             click.echo(line)
     else:
         click.echo(kind.text(jobs))
+    if jobs and (names := settings.of_this_process()):
+        click.echo(
+            f"stage1: only this shell has {', '.join(names)}; the nightly jobs do not."
+            f" Next: write them into {Path.cwd() / '.env'}.",
+            err=True,
+        )

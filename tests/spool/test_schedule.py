@@ -1,7 +1,9 @@
 """The nightly jobs are printed, installed once, replaced and removed; nothing else is touched."""
 
 import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -191,3 +193,37 @@ def test_without_systemd_nothing_is_written(home, monkeypatch):
     with pytest.raises(Stage1Error, match="nothing was changed"):
         schedule.Systemd().change(jobs())
     assert not (home / ".config").exists()
+
+
+SECRET = {
+    "STAGE1_POSTGRES_HOST": "pg.secret",
+    "STAGE1_POSTGRES_PASSWORD": "pass secret",
+    "STAGE1_QUESTDB_REST": "http://q.secret:9000",
+}
+
+
+@pytest.mark.parametrize(
+    ("in_file", "options", "named"),
+    [
+        pytest.param(list(SECRET), [], [], id="all in .env"),
+        pytest.param(list(SECRET)[1:], [], ["STAGE1_POSTGRES_HOST"], id="one is not"),
+        pytest.param([], [], list(SECRET), id="no .env"),
+        pytest.param([], ["--systemd", "--install"], list(SECRET), id="timers"),
+        pytest.param([], ["--remove"], [], id="removed"),
+    ],
+)
+def test_settings_that_cron_will_not_have_are_named(home, in_file, options, named):
+    (home / ".env").write_text("".join(f"{name}='{SECRET[name]}'\n" for name in in_file))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STAGE1_")}
+    done = subprocess.run(
+        [Path(sys.executable).with_name("stage1"), "schedule", *options],
+        env=kept | SECRET,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"STAGE1_\w+", done.stderr) == named
+    assert len(done.stderr.splitlines()) == bool(named)
+    assert (f"Next: write them into {home}/.env." in done.stderr) == bool(named)
+    assert "secret" not in done.stdout + done.stderr
