@@ -8,7 +8,7 @@ from stage1_schema.ops.spool import apply, quarantine
 from tests.spool import generator
 from tests.spool.test_replay import stands
 
-FIRST, SECOND = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2))
+FIRST, SECOND, THIRD = (f"00000000-0000-4000-8000-00000000000{n}" for n in (1, 2, 3))
 
 
 def lines(*statements):
@@ -115,6 +115,48 @@ def test_statement_of_several_rows_waits_for_all_of_them(field):
     field.append(lines(*folds))
     assert field.replay().exit_code == 0
     stands(field, spool)
+
+
+def test_rows_of_a_statement_come_again_one_by_one(field):
+    spool = generator.Spool()
+    spool.run("A", folds=3)
+    run, *folds = spool.statements
+    bad = folds[2].replace(", 490, 50,", ", 99999999999999999999, 50,")
+    field.replay(lines(run, several([*folds[:2], bad])))
+    for number, code in enumerate((3, 3, 0)):
+        field.append(lines(folds[number]))
+        assert field.replay().exit_code == code
+    stands(field, spool)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["appended", "read again"])
+@pytest.mark.parametrize("table", ["runs", "datasets"])
+def test_rows_that_wait_never_run_over_newer_ones(field, table, again):
+    """Two rows in one statement, of which the second has a name that is taken."""
+    if table == "runs":
+        spools = [generator.Spool(n) for n in (1, 2, 3)]
+        made = [each.run("A", FIRST, folds=0) for each in spools]
+        holder, new, other = (each.statements[0] for each in spools)
+        old, other = new.replace("'desktop'", "'old'"), other.replace(made[2][2], made[0][2])
+        free = "UPDATE walkforward_runs SET prediction_measurement = 'free' WHERE run_id = %s"
+        holder_id, query = made[0][0], "SELECT requested_by FROM walkforward_runs"
+    else:
+        (holder,), (other,) = (
+            dataset(SECOND, "taken", "desktop"),
+            dataset(THIRD, "taken", "desktop"),
+        )
+        (old,), (new,) = dataset(FIRST, "first", "old"), dataset(FIRST, "first", "desktop")
+        free = "UPDATE datasets SET dataset_slug = 'free' WHERE dataset_id = %s"
+        holder_id, query = SECOND, "SELECT symbol FROM datasets"
+    field.replay(lines(holder, several([old, other])))
+    field.append(lines(new))
+    assert field.replay().open_quarantine == 1
+    before = field.state()[0]
+    assert field.replay(again=again).open_quarantine == 1
+    assert field.state()[0] == before
+    field.connection.execute(free, (holder_id,))
+    assert field.replay().exit_code == 0
+    assert field.all(query) == [("desktop",)] * 3
 
 
 def test_statement_that_writes_a_row_twice_is_held(field):

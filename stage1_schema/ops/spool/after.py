@@ -124,7 +124,10 @@ def surplus_trades(connection: psycopg.Connection[Any], report: Report, *, prune
 
 
 def supersede(connection: psycopg.Connection[Any], source: str) -> None:
-    """Close what waits in quarantine for rows that later statements have written since."""
+    """Close what waits in quarantine for rows that later statements have written since.
+
+    Of a statement of several rows the others go on waiting.
+    """
     for table in STAGED_TABLES:
         key = " || '/' || ".join(f"s.{column}" for column in table.key)
         _supersede(
@@ -153,16 +156,21 @@ def _supersede(
 ) -> None:
     connection.execute(
         f"""
-        UPDATE spool_quarantine q SET state = 'superseded'
-          FROM (SELECT o.quarantine_id
+        UPDATE spool_quarantine q
+           SET row_key = coalesce(n.waiting, q.row_key),
+               state = CASE WHEN n.waiting IS NULL THEN 'superseded' ELSE q.state END
+          FROM (SELECT o.quarantine_id,
+                       string_agg(k.row_key, ',' ORDER BY place) FILTER (WHERE s.row_key IS NULL)
+                           AS waiting
                   FROM spool_quarantine o
-                 CROSS JOIN unnest(string_to_array(o.row_key, ',')) AS k (row_key)
+                 CROSS JOIN unnest(string_to_array(o.row_key, ','))
+                            WITH ORDINALITY AS k (row_key, place)
                   LEFT JOIN (SELECT row_key, max(position) AS last FROM ({written}) w
                               WHERE position >= 0 GROUP BY 1) s
                     ON s.row_key = k.row_key AND (o.source <> %(source)s OR o.position < s.last)
                  WHERE o.state = 'open' AND o.target = ANY(%(targets)s)
-                 GROUP BY 1 HAVING count(*) = count(s.row_key)) done
-         WHERE q.quarantine_id = done.quarantine_id
+                 GROUP BY 1 HAVING count(s.row_key) > 0) n
+         WHERE q.quarantine_id = n.quarantine_id
         """,
         {"source": source, "targets": targets},
     )

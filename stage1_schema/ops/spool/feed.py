@@ -12,7 +12,7 @@ from stage1_schema.ops.spool.shapes import Fast, Shapes
 from stage1_schema.ops.spool.values import NULL, Constant, Held, Refused, Tally, field
 
 if TYPE_CHECKING:
-    from stage1_schema.ops.spool.contract import Shape
+    from stage1_schema.ops.spool.contract import Shape, Table
     from stage1_schema.ops.spool.datasets import Datasets
     from stage1_schema.ops.spool.quarantine import Quarantine
     from stage1_schema.ops.spool.report import Report
@@ -42,8 +42,8 @@ class Feed:
         self._tally = Tally()
         self.shapes = Shapes(staging.now, self._tally)
 
-    def take(self, piece: Raw | Fast) -> None:
-        """Stage a piece, or hold it back."""
+    def take(self, piece: Raw | Fast, waiting: str | None = None) -> None:
+        """Stage a piece, or hold it back; of one from quarantine the rows that are `waiting`."""
         self._report.statements += 1
         if isinstance(piece, Fast):
             self._staging.add(piece.place, piece.shape, piece.fields)
@@ -71,7 +71,7 @@ class Feed:
             self._tally.mended += statement.mended
             self._mended(statement.shape.target)
             self.shapes.learn(piece.text, statement.shape)
-            for row in rows:
+            for row in _those(statement.shape, rows, waiting):
                 self._stage(piece, statement.shape, row)
 
     def _fields(self, shape: Shape, row: tuple[Constant, ...]) -> list[bytes]:
@@ -105,10 +105,24 @@ class Feed:
 
 def _twice(shape: Shape, rows: list[list[bytes]]) -> None:
     """Raise Held where a statement writes one row twice, which PostgreSQL refuses."""
-    if len(rows) > 1 and shape.table is not None and (shape.plain or shape.updates):
-        at = [shape.columns.index(column) for column in shape.table.key]
-        if len({tuple(row[n].lower() for n in at) for row in rows}) < len(rows):
+    if len(rows) > 1 and (table := shape.table) and (shape.plain or shape.updates):
+        keys = {_key(shape, table, row) for row in rows}
+        if len(keys) < len(rows):
             raise Held("it writes the same row twice")
+
+
+def _those(shape: Shape, rows: list[list[bytes]], waiting: str | None) -> list[list[bytes]]:
+    """Return the rows whose keys are `waiting`; all, where not each of these keys is found."""
+    if waiting is None or shape.table is None:
+        return rows
+    wanted = set(waiting.split(","))
+    found = [(key, row) for row in rows if (key := _key(shape, shape.table, row)) in wanted]
+    return [row for _, row in found] if wanted == {key for key, _ in found} else rows
+
+
+def _key(shape: Shape, table: Table, row: list[bytes]) -> str:
+    """Return the key of a row as the quarantine has it."""
+    return b"/".join(row[shape.columns.index(column)] for column in table.key).decode().lower()
 
 
 def _place(piece: Raw) -> Place:

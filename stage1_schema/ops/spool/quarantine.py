@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stage1_schema.errors import Stage1Error
+from stage1_schema.ops.spool.reader import Raw
 from stage1_schema.ops.spool.report import EXAMPLES, Entry
 
 if TYPE_CHECKING:
@@ -28,24 +29,30 @@ NOT_RETRIED = (*NO_STATEMENT, "refused")
 _PAGE = 500
 _PAGE_BYTES = 4 << 20
 
-_HOLD = """
+# Of several rows those that later statements have written no longer wait.
+_ROW_KEY = """
+CASE WHEN q.state = 'open'
+      AND string_to_array(q.row_key, ',') <@ string_to_array(EXCLUDED.row_key, ',')
+     THEN q.row_key ELSE EXCLUDED.row_key END
+"""
+_HOLD = f"""
 INSERT INTO spool_quarantine AS q
        (source, position, line, kind, reason, statement, digest, target, row_key)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (source, digest) DO UPDATE SET
        position = EXCLUDED.position, line = EXCLUDED.line, kind = EXCLUDED.kind,
-       reason = EXCLUDED.reason, target = EXCLUDED.target, row_key = EXCLUDED.row_key,
+       reason = EXCLUDED.reason, target = EXCLUDED.target, row_key = {_ROW_KEY},
        state = CASE q.state WHEN 'discarded' THEN q.state ELSE 'open' END
  WHERE q.state IN ('applied', 'superseded')
     OR (q.position, q.line, q.kind, q.reason, q.target, q.row_key) IS DISTINCT FROM
        (EXCLUDED.position, EXCLUDED.line, EXCLUDED.kind, EXCLUDED.reason, EXCLUDED.target,
-        EXCLUDED.row_key)
+        {_ROW_KEY})
 """
 _OPEN = """
-SELECT quarantine_id, line, statement
-  FROM (SELECT quarantine_id, line, statement,
+SELECT quarantine_id, line, statement, row_key
+  FROM (SELECT quarantine_id, line, statement, row_key,
                sum(octet_length(statement)) OVER (ORDER BY quarantine_id) AS bytes
-          FROM (SELECT quarantine_id, line, statement FROM spool_quarantine
+          FROM (SELECT quarantine_id, line, statement, row_key FROM spool_quarantine
                  WHERE state = 'open' AND kind <> ALL(%s) AND quarantine_id > %s
                  ORDER BY quarantine_id LIMIT %s) o) p
  WHERE bytes - octet_length(statement) < %s ORDER BY quarantine_id
@@ -101,15 +108,15 @@ class Quarantine:
         self._pending: list[tuple[str, tuple[object, ...]]] = []
         self._pending_bytes = 0
 
-    def retries(self) -> Iterator[tuple[int, int, bytes]]:
-        """Yield position, line and text of every open statement, oldest first."""
+    def retries(self) -> Iterator[tuple[Raw, str | None]]:
+        """Yield every open statement, oldest first, and the keys of its rows that wait."""
         last = 0
         while rows := self._connection.execute(
             _OPEN, (list(NOT_RETRIED), last, _PAGE, _PAGE_BYTES)
         ).fetchall():
-            for number, line, statement in rows:
+            for number, line, statement, row_key in rows:
                 self._tried.add(number)
-                yield RETRIED + number, line, statement.encode()
+                yield Raw(RETRIED + number, line, statement.encode()), row_key
             last = rows[-1][0]
 
     def hold(
