@@ -81,14 +81,18 @@ INVALID = [
 
 @pytest.mark.parametrize("ending", INVALID)
 @pytest.mark.parametrize("next_line", [False, True], ids=["alone", "and another line"])
-def test_text_in_a_statement_that_is_none_is_text(field, run, ending, next_line):
+@pytest.mark.parametrize("whole", [False, True], ids=["without its end", "with its end"])
+def test_text_in_a_statement_that_is_none_is_text(field, run, ending, whole, next_line):
     spool = generator.Spool()
     spool.simulation(None, trades=0)
     simulation, bucket = spool.statements
+    kind = "syntax" if whole else "broken" if next_line else "tail"
     bad = bucket.replace("'it''s a cap') ON CONFLICT", ending)
     assert bad != bucket
+    if not whole:
+        bad = bad.partition(" ON CONFLICT")[0]
     field.replay(lines(simulation, bad, *run.statements * next_line))
-    assert [held[1] for held in field.quarantine()] == ["syntax"]
+    assert [held[1] for held in field.quarantine()] == [kind]
     assert field.one("SELECT count(*) FROM datasets WHERE dataset_slug = 'evil'") == 0
     assert field.count("walkforward_folds") == 3 * next_line
 

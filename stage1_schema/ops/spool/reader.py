@@ -203,9 +203,9 @@ class Reader:
         if end is None and not (lines and self._is_whole_at(lines)):
             tail = self._drained or _open(shields)
             return self._raw(len(self._buffer), State.TAIL if tail else State.BROKEN)
-        if not lines:  # every string of it is closed, and what they hold is text
-            starts = [start for start in starts if not _inside(strings, start)]
         stop = lines[0] if lines else end or len(self._buffer)
+        if not _inside(strings, stop):  # every string is closed before: what they hold is text
+            starts = [start for start in starts if not _inside(strings, start)]
         if (within := self._within([start for start in starts if start < stop], stop)) is not None:
             return self._raw(within, State.BROKEN)
         # Without a line that begins anew its parser says what is wrong.
@@ -268,7 +268,7 @@ def _statement_end(
     """Return the position after the `;` that ends the statement, None where it is not in sight.
 
     Also returns where comments and bodies in dollars begin and end, in which nothing is a
-    statement (one that is left open never ends), and where closed strings and identifiers do.
+    statement, and where strings and identifiers do. What is left open never ends.
     """
     at, shields, strings = start, _Ranges(), _Ranges()
     while found := _SPECIAL.search(data, at, limit):
@@ -276,12 +276,11 @@ def _statement_end(
         if token == b";":
             return found.end(), shields, strings
         end = _token_end(data, found.start(), token)
-        if token in (b"/*", b"$"):
-            shields.append((found.start(), _NEVER if end is None else end))
+        if token != b"--":
+            ranges = shields if token in (b"/*", b"$") else strings
+            ranges.append((found.start(), _NEVER if end is None else end))
         if end is None or (end >= len(data) and not final):
             break
-        if token in (b"'", b'"'):
-            strings.append((found.start(), end))
         at = end
     return None, shields, strings
 
