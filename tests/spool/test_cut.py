@@ -2,6 +2,7 @@
 
 import re
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -181,6 +182,25 @@ def test_file_that_is_rewritten_while_it_is_replayed_is_read_again(field, run, m
     monkeypatch.setattr(module._Run, "_read", read)
     assert field.replay().mode == "full"
     assert field.one("SELECT btrim(status) FROM walkforward_runs") == "FAILED"
+
+
+def test_file_that_is_replaced_when_it_was_opened_is_the_old_one(field, run, monkeypatch):
+    """As rsync replaces it, by another under the same name."""
+    opened, other = module._opened, field.path.with_name("other.sql")
+
+    @contextmanager
+    def replaced(path):
+        with opened(path) as file:
+            if other.exists():
+                other.replace(path)
+            yield file
+
+    monkeypatch.setattr(module, "_opened", replaced)
+    other.write_text("TABLE later;\n" * 9)
+    field.replay(lines("TABLE sooner;", *run.statements))
+    assert [held[3] for held in field.quarantine()] == ["TABLE sooner;"]
+    field.replay()
+    assert {held[3] for held in field.quarantine()} == {"TABLE sooner;", "TABLE later;"}
 
 
 @pytest.mark.parametrize("change", ["shrunk", "replaced", "truncated"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -98,7 +99,7 @@ class Quarantine:
     """
 
     def __init__(self, connection: psycopg.Connection[Any], file: BinaryIO, report: Report) -> None:
-        """Keep the `file` that positions refer to; it is another handle than the reader's."""
+        """Keep the `file` that positions refer to; where it is read meanwhile does not matter."""
         self._connection = connection
         self._file = file
         self.report = report
@@ -140,8 +141,7 @@ class Quarantine:
             self._failed.add(number)
             self._write(_AGAIN, (*fault, target, row_key, number), 0)
             return
-        self._file.seek(position)
-        text = self._file.read(length)
+        text = os.pread(self._file.fileno(), length, position)
         kind, reason = fault
         kept = text[:LONGEST_TEXT] if kind in NO_STATEMENT else text
         if kept != text and kind != "tail":

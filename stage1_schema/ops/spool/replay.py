@@ -68,9 +68,9 @@ def replay(
             told(0.0, f"waiting for {other}")
             wait_for(connection, key, other, options.wait_s, shared=key == UPGRADE_LOCK)
 
-    with _opened(path) as file, _opened(path) as texts, session(settings, turn) as connection:
+    with _opened(path) as file, session(settings, turn) as connection:
         report = Report(_source(path), dry_run=options.dry_run)
-        held = Quarantine(connection, texts, report)
+        held = Quarantine(connection, file, report)
         run = _Run(connection, file, held, options, told)
         with connection.transaction(force_rollback=True) if options.dry_run else nullcontext():
             return run.run()
