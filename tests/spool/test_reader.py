@@ -14,6 +14,7 @@ from stage1_schema.ops.spool.values import Tally
 from tests.spool import generator
 
 NEXT = "INSERT INTO datasets (dataset_id) VALUES ('x');"
+SPOKEN = "INSERT INTO datasets (dataset_id) VALUES ($$x$$);"
 
 
 def read(data, **options):
@@ -74,6 +75,19 @@ def test_what_breaks_off_does_not_swallow_the_next(data, wanted):
 def test_text_that_looks_like_a_statement_stays_text():
     statement = f"INSERT INTO datasets (dataset_id) VALUES ('\n{NEXT.replace(chr(39), '')}\n');"
     assert read(statement + "\n")[0] == [(1, State.WHOLE, statement)]
+
+
+@pytest.mark.parametrize("size", [300, 511, 512, 513, 1_000, 5_000])
+@pytest.mark.parametrize("end", ["", "x", "\n", f"\n{NEXT}", f"\n{NEXT}\n"])
+def test_statement_in_a_string_that_is_too_long_is_text(monkeypatch, size, end):
+    for name in ("WINDOW", "MARGIN", "OVERLAP"):
+        monkeypatch.setattr(reader, name, 64)
+    monkeypatch.setattr(reader, "LONGEST", 256)
+    data = f"INSERT INTO x VALUES ('{'y' * size}; {SPOKEN} {'y' * size}; {SPOKEN}');{end}"
+    found, _ = read(data)
+    assert "".join(text for *_, text in found).replace("\n", "") == data.replace("\n", "")
+    whole = [text for _, state, text in found if state is State.WHOLE]
+    assert whole == [NEXT] * (NEXT in end)
 
 
 TAILS = [

@@ -97,6 +97,7 @@ class Reader:
         self._base = start
         self._at = 0
         self._line = line
+        self._adrift = False  # behind a statement that was too long: perhaps within a string
         self._shapes = shapes
         self._parses = parses
         self.consumed = start
@@ -109,6 +110,11 @@ class Reader:
         while True:
             while len(self._buffer) - self._at < MARGIN and self._more():
                 pass
+            if self._adrift:
+                raw = self._to_next_line()
+                self._advance(self._at + len(raw.text))
+                yield raw
+                continue
             fast = match(self._buffer, self._at, self._base, self._line)
             if fast is not None:
                 self._at = fast.end
@@ -201,8 +207,9 @@ class Reader:
             return self._raw(end, State.WHOLE)
         lines = [start for start in starts if self._buffer[start - 1] in b"\r\n"]
         if end is None and not (lines and self._is_whole_at(lines)):
-            tail = self._drained or _open(shields)
-            return self._raw(len(self._buffer), State.TAIL if tail else State.BROKEN)
+            if self._drained or _open(shields):
+                return self._raw(len(self._buffer), State.TAIL)
+            return self._to_next_line()
         stop = lines[0] if lines else end or len(self._buffer)
         if not _inside(strings, stop):  # every string is closed before: what they hold is text
             starts = [start for start in starts if not _inside(strings, start)]
@@ -210,6 +217,17 @@ class Reader:
             return self._raw(within, State.BROKEN)
         # Without a line that begins anew its parser says what is wrong.
         return self._raw(stop, State.BROKEN if lines else State.WHOLE)
+
+    def _to_next_line(self) -> Raw:
+        """Give up what is too long to be read, up to a line that begins with a statement."""
+        while (end := self._boundary()) is None and self._grow():
+            pass
+        self._adrift = end is None and not self._drained
+        if end is None:
+            end = len(self._buffer)
+        if self._adrift:  # the next window may bring the rest of such a line
+            end = max(end - OVERLAP, self._at + 1)
+        return self._raw(end, State.BROKEN)
 
     def _within(self, starts: list[int], stop: int) -> int | None:
         """Return where a whole statement begins in a line that breaks off before it."""
