@@ -2,11 +2,13 @@
 
 import random
 import re
+import uuid
 
 import pytest
 
 from stage1_schema.connect import connect
 from stage1_schema.ops import spool as library
+from stage1_schema.ops.spool.parents import DATASET_TARGETS
 from tests.spool import generator
 from tests.spool.test_replay import HOSTILE
 
@@ -19,6 +21,9 @@ GARBAGE = [
 ]  # fmt: skip
 OPENS = re.compile(rb"/\*(?!.*\*/)|(\$a?\$)(?!.*\1)", re.DOTALL)
 """A comment or a body in dollars that is left open: nothing after it is a statement."""
+WAYS = ["shuffle", "double", "evil", "garbage", "flip", "glue", "word", "drop", "cut"]
+QUOTES = re.compile(rb"['\"$\\/*;\r\n-]")
+"""What may begin or end a string, a comment or a line."""
 EVIL = [
     "DROP TABLE canary;",
     "UPDATE canary SET x = 'hacked';",
@@ -37,6 +42,13 @@ EVIL = [
     "INSERT INTO datasets (dataset_id, dataset_slug) VALUES (gen_random_uuid(), 'hacked');",
     *HOSTILE,
 ]
+SPOKEN = [
+    "log: INSERT INTO datasets (dataset_id, dataset_slug) VALUES ($${id}$$, $$spoken{seed}$$); so",
+    "log: INSERT INTO datasets (dataset_id) VALUES (1);",
+    "failed: SELECT upsert_stage1_dataset(1); -- DROP TABLE canary; /* $$ */",
+    "INSERT INTO datasets (dataset_id, dataset_slug) VALUES (''{id}'', ''spoken{seed}'');",
+]
+"""Texts in quotes that look like statements; the first would run if it were one."""
 KEYS = {
     "datasets": "SELECT dataset_id::text FROM datasets WHERE NOT is_placeholder",
     "walkforward_runs": "SELECT run_id::text FROM walkforward_runs WHERE NOT is_placeholder",
@@ -47,12 +59,18 @@ KEYS = {
 }
 
 
+def spoken(seed):
+    return SPOKEN[seed % len(SPOKEN)].format(id=uuid.UUID(int=seed), seed=seed)
+
+
 def small(seed):
     """A spool whose ids no other seed has: run, folds, simulation, one dataset."""
     made = generator.Spool(seed)
     made.owners = []  # (table, key) of each statement
 
     def remember(table, key, statement):
+        for quiet in ("it''s a cap", "TGT_115", "signal"):
+            statement = statement.replace(quiet, spoken(seed))
         made.statements.append(statement)
         made.owners.append((table, key))
 
@@ -60,17 +78,28 @@ def small(seed):
     generation = "ABC"[seed % 3]
     run = made.run(generation, folds=2)
     made.dataset(generation, run[1] if seed % 2 else None, slug=f"slug{seed}")
-    made.simulation(run if seed % 5 else None, trades=2)
-    return made
+    simulated = made.simulation(run if seed % 5 else None, trades=2)
+    parents = {
+        "walkforward_runs": [("datasets", run[1])],
+        "walkforward_folds": [("walkforward_runs", run[0])],
+        "simulation_runs": [("walkforward_runs", simulated[1]), ("datasets", simulated[2])],
+        "simulation_trade_buckets": [("simulation_runs", simulated[0])],
+        "simulation_trades": [("simulation_runs", simulated[0])],
+    }
+    return made, parents
 
 
 def mutated(seed):
-    """Return the bytes of a broken spool and the (table, key) of its statements left whole."""
-    made = small(seed)
+    """Return the bytes of a broken spool, the (table, key) of its statements left whole, parents.
+
+    Also whether every string was left whole, so that what it says is never run.
+    """
+    made, parents = small(seed)
     dice = random.Random(seed * 7 + 1)  # noqa: S311 - repeatable
     pieces = [(s.encode(), owner) for s, owner in zip(made.statements, made.owners, strict=True)]
+    quoted = True
     for _ in range(dice.randint(1, 3)):
-        way = dice.choice(["shuffle", "double", "evil", "garbage", "flip", "glue", "drop", "cut"])
+        way = dice.choice(WAYS)
         at = dice.randrange(len(pieces))
         if way == "shuffle":
             dice.shuffle(pieces)
@@ -87,18 +116,22 @@ def mutated(seed):
         else:
             text, _ = pieces[at]
             cut = dice.randrange(len(text))
-            put = dice.choice(GARBAGE) if way == "flip" else dice.choice(EVIL).encode()
-            pieces[at] = (text[:cut] + put + text[cut + dice.randrange(3) :], None)
+            put = {"flip": dice.choice(GARBAGE), "word": b" oops "}.get(way)
+            put = put or dice.choice(EVIL).encode()
+            end = cut + dice.randrange(3)
+            pieces[at] = (text[:cut] + put + text[end:], None)
+            quoted = quoted and not (b"spoken" in text and QUOTES.search(put + text[cut:end]))
     data, whole = b"", []
     end = dice.choice([b"\n", b"\r\n"])
     hidden = False
     for text, owner in pieces:
         data += text + end
-        hidden = hidden or OPENS.search(text) is not None
+        hidden = hidden or OPENS.search(text.replace(spoken(seed).encode(), b"")) is not None
         whole.append((len(data), None if hidden else owner))
     if dice.random() < 0.3:
         data = data[: dice.randrange(len(data))]
-    return data, {owner for stop, owner in whole if owner and stop <= len(data)}
+    kept = {owner for stop, owner in whole if owner and stop <= len(data)}
+    return data, kept, parents, quoted and not hidden
 
 
 @pytest.mark.slow
@@ -106,33 +139,32 @@ def mutated(seed):
 def test_broken_spools(migrated, tmp_path, group):
     """As the owner, so that a hostile statement could do its harm if it ran."""
     path = tmp_path / "spool.sql"
-    expected = {}
+    expected, quoted = {}, set()
     with connect(migrated.postgres, autocommit=True) as connection:
         connection.execute("CREATE TABLE canary AS SELECT 'alive'::text AS x")
-        for seed in range(group, SPOOLS, GROUPS):
-            data, whole = mutated(seed + 1)
+        for seed in range(group + 1, SPOOLS + 1, GROUPS):
+            data, whole, parents, strings = mutated(seed)
             path.write_bytes(data)
             report = library.replay(migrated, path)
             assert report.exit_code in (0, 3)
             if seed // GROUPS % 5 == 4:  # what is open is tried again by every replay
                 connection.execute("UPDATE spool_quarantine SET state = 'discarded'")
-            for table, key in whole:
-                expected.setdefault(table, {})[key] = seed
+            expected |= {owner: (seed, parents.get(owner[0], ())) for owner in whole}
+            quoted |= {f"spoken{seed}"} if strings else set()
         found = {
-            table: {row[0] if len(row) == 1 else row for row in connection.execute(query)}
+            (table, row[0] if len(row) == 1 else row)
             for table, query in KEYS.items()
+            for row in connection.execute(query)
         }
-        held = {
-            (row[0], row[1])
-            for row in connection.execute("SELECT target, row_key FROM spool_quarantine")
-        }
+        held = reasons(connection)
         lost = [
-            (table, key, seed)
-            for table, wanted in expected.items()
-            for key, seed in wanted.items()
-            if key not in found[table] and not is_held(held, table, key)
+            (seed, *owner, held.get(owner))
+            for owner, (seed, parents) in expected.items()
+            if owner not in found and not is_excused(held.get(owner, ()), parents, found)
         ]
         assert lost == []
+        spoken = connection.execute("SELECT dataset_slug FROM datasets WHERE dataset_slug ~ 'spok'")
+        assert {row[0] for row in spoken} & quoted == set()
         assert connection.execute("SELECT x FROM canary").fetchall() == [("alive",)]
         assert connection.execute("SELECT to_regclass('hacked')").fetchone() == (None,)
         assert connection.execute("SELECT count(*) FROM stage1_jobs").fetchone() == (0,)
@@ -141,7 +173,22 @@ def test_broken_spools(migrated, tmp_path, group):
         ).fetchone() == (0,)
 
 
-def is_held(held, table, key):
-    name = "/".join(map(str, key)) if isinstance(key, tuple) else key
-    targets = ("datasets", "indicator_datasets", "upsert_stage1_dataset")
-    return any((t, name) in held for t in (targets if table == "datasets" else (table,)))
+def reasons(connection):
+    """Return why rows are in quarantine, by (table, key)."""
+    held = {}
+    rows = connection.execute("SELECT target, row_key, kind, reason FROM spool_quarantine")
+    for target, row_key, kind, reason in rows:
+        table = "datasets" if target in DATASET_TARGETS else target
+        for key in (row_key or "").split(","):
+            one, _, rest = key.partition("/")
+            name = (one, int(rest) if rest.isdigit() else rest) if rest else one
+            held.setdefault((table, name), set()).add((kind, reason))
+    return held
+
+
+def is_excused(held, parents, found):
+    """A valid row waits for a parent that is not in, or for a name that another has."""
+    return any(
+        (kind == "parent" and not set(parents) <= found) or "duplicate key" in reason
+        for kind, reason in held
+    )
