@@ -117,11 +117,13 @@ def test_statement_of_several_rows_waits_for_all_of_them(field):
     stands(field, spool)
 
 
-def test_rows_of_a_statement_come_again_one_by_one(field):
+@pytest.mark.parametrize("value", ["99999999999999999999", "1e99"])
+def test_rows_of_a_statement_come_again_one_by_one(field, value):
+    """What no column takes shows when it is copied in; that it is no integer before."""
     spool = generator.Spool()
     spool.run("A", folds=3)
     run, *folds = spool.statements
-    bad = folds[2].replace(", 490, 50,", ", 99999999999999999999, 50,")
+    bad = folds[2].replace(", 490, 50,", f", {value}, 50,")
     field.replay(lines(run, several([*folds[:2], bad])))
     for number, code in enumerate((3, 3, 0)):
         field.append(lines(folds[number]))
@@ -157,6 +159,27 @@ def test_rows_that_wait_never_run_over_newer_ones(field, table, again):
     field.connection.execute(free, (holder_id,))
     assert field.replay().exit_code == 0
     assert field.all(query) == [("desktop",)] * 3
+
+
+def test_row_at_fault_came_again_and_the_others_are_applied(field):
+    spool = generator.Spool()
+    spool.run("A", folds=3)
+    run, *folds = spool.statements
+    bad = folds[2].replace(", 490, 50,", ", 1e99, 50,")
+    assert field.replay(lines(run, several([*folds[:2], bad]), folds[2])).exit_code == 3
+    assert field.replay().exit_code == 0
+    stands(field, spool)
+
+
+def test_runs_of_a_statement_that_is_held_get_no_placeholder(field):
+    spool = generator.Spool()
+    for _ in range(2):
+        spool.run("A", FIRST, folds=1)
+    first, fold, second, another = spool.statements
+    bad = second.replace("490000", "1e99")
+    field.replay(lines(several([first, bad]), fold, another))
+    assert field.count("walkforward_runs") == 0
+    assert [row[1] for row in field.quarantine()] == ["value", "parent", "parent"]
 
 
 def test_statement_that_writes_a_row_twice_is_held(field):

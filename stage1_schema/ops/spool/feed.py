@@ -12,8 +12,11 @@ from stage1_schema.ops.spool.shapes import Fast, Shapes
 from stage1_schema.ops.spool.values import NULL, Constant, Held, Refused, Tally, field
 
 if TYPE_CHECKING:
-    from stage1_schema.ops.spool.contract import Shape, Table
+    from collections.abc import Sequence
+
+    from stage1_schema.ops.spool.contract import Shape
     from stage1_schema.ops.spool.datasets import Datasets
+    from stage1_schema.ops.spool.grammar import Statement
     from stage1_schema.ops.spool.quarantine import Quarantine
     from stage1_schema.ops.spool.report import Report
     from stage1_schema.ops.spool.staging import Staging
@@ -57,21 +60,21 @@ class Feed:
         try:
             text = _decoded(piece.text)
             statement = grammar.parse(text)
-            rows = [self._fields(statement.shape, row) for row in statement.rows]
+            rows = [self._fields(statement.shape, row) for row in _those(statement, waiting)]
             _twice(statement.shape, rows)
         except Refused as refused:
-            self._hold(piece, Fault("refused", str(refused)))
+            self._hold(piece, waiting, Fault("refused", str(refused)))
         except grammar.Broken as broken:
-            self._hold(piece, Fault("syntax", str(broken)))
+            self._hold(piece, waiting, Fault("syntax", str(broken)))
         except _UnreadableError as unreadable:
-            self._hold(piece, Fault("unreadable", str(unreadable)))
+            self._hold(piece, waiting, Fault("unreadable", str(unreadable)))
         except Held as held:
-            self._hold(piece, Fault("value", str(held)))
+            self._hold(piece, waiting, Fault("value", str(held)))
         else:
             self._tally.mended += statement.mended
             self._mended(statement.shape.target)
             self.shapes.learn(piece.text, statement.shape)
-            for row in _those(statement.shape, rows, waiting):
+            for row in rows:
                 self._stage(piece, statement.shape, row)
 
     def _fields(self, shape: Shape, row: tuple[Constant, ...]) -> list[bytes]:
@@ -96,33 +99,32 @@ class Feed:
         self._report.tables[target].mended += self._tally.mended
         self._tally.mended = 0
 
-    def _hold(self, piece: Raw, found: Fault) -> None:
+    def _hold(self, piece: Raw, waiting: str | None, found: Fault) -> None:
         target, row_key = grammar.aim(piece.text.replace(b"\0", b"").decode(errors="replace"))
         # What refers to a row that is never run does not wait for it.
-        waited_for = None if found.kind == "refused" else row_key
+        waited_for = None if found.kind == "refused" else waiting or row_key
         self._quarantine.hold(_place(piece), found, target, waited_for)
 
 
 def _twice(shape: Shape, rows: list[list[bytes]]) -> None:
     """Raise Held where a statement writes one row twice, which PostgreSQL refuses."""
-    if len(rows) > 1 and (table := shape.table) and (shape.plain or shape.updates):
-        keys = {_key(shape, table, row) for row in rows}
-        if len(keys) < len(rows):
+    if len(rows) > 1 and shape.table is not None and (shape.plain or shape.updates):
+        at = [shape.columns.index(column) for column in shape.table.key]
+        if len({tuple(row[n].lower() for n in at) for row in rows}) < len(rows):
             raise Held("it writes the same row twice")
 
 
-def _those(shape: Shape, rows: list[list[bytes]], waiting: str | None) -> list[list[bytes]]:
+def _those(statement: Statement, waiting: str | None) -> Sequence[tuple[Constant, ...]]:
     """Return the rows whose keys are `waiting`; all, where not each of these keys is found."""
+    shape = statement.shape
     if waiting is None or shape.table is None:
-        return rows
+        return statement.rows
+    at = [shape.columns.index(column) for column in shape.table.key]
     wanted = set(waiting.split(","))
-    found = [(key, row) for row in rows if (key := _key(shape, shape.table, row)) in wanted]
-    return [row for _, row in found] if wanted == {key for key, _ in found} else rows
-
-
-def _key(shape: Shape, table: Table, row: list[bytes]) -> str:
-    """Return the key of a row as the quarantine has it."""
-    return b"/".join(row[shape.columns.index(column)] for column in table.key).decode().lower()
+    keys = [grammar.key_of(row[n] for n in at) for row in statement.rows]
+    if not wanted <= set(keys):
+        return statement.rows
+    return [row for row, key in zip(statement.rows, keys, strict=True) if key in wanted]
 
 
 def _place(piece: Raw) -> Place:

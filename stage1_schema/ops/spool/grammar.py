@@ -72,10 +72,9 @@ def parses(text: str) -> bool:
 
 
 def aim(text: str) -> tuple[str | None, str | None]:
-    """Return which table a statement that cannot run writes to, and the key of its row.
+    """Return which table a statement that cannot run writes to, and the keys of its rows.
 
-    Each is None where it cannot be told. The key is as in the quarantine: in lower case, its
-    columns with a `/` between them; of several rows there is none.
+    Each is None where it cannot be told. The keys are as in the quarantine, with `,` between them.
     """
     try:
         ((kind, node),) = (_single(each["stmt"]) for each in _tree(mend.sql_text(text)[0]))
@@ -89,12 +88,17 @@ def aim(text: str) -> tuple[str | None, str | None]:
         return None, None
     try:
         columns = [_target(each, "")[0] for each in node["cols"]]
-        (row,) = _single(node["selectStmt"])[1]["valuesLists"]
-        items = _single(row)[1]["items"]
-        key = [_constant(items[columns.index(column)]).text for column in table.key]
+        at = [columns.index(column) for column in table.key]
+        rows = [_single(row)[1]["items"] for row in _single(node["selectStmt"])[1]["valuesLists"]]
+        keys = [key_of([_constant(items[n]) for n in at]) for items in rows]
     except (Held, Refused, LookupError, ValueError):
         return table.name, None
-    return table.name, "/".join(key).lower()
+    return table.name, ",".join(keys)
+
+
+def key_of(values: Iterable[Constant]) -> str:
+    """Return the key of a row as the quarantine has it: lower case, with `/` between columns."""
+    return "/".join(value.text for value in values).lower()
 
 
 def _tree(text: str) -> list[Node]:
