@@ -7,7 +7,7 @@ import pytest
 from stage1_schema.ops.spool import quarantine
 from tests.spool import generator
 from tests.spool.conftest import TABLES
-from tests.spool.test_units import lines
+from tests.spool.test_units import lines, several
 
 # spool_replays is left out: each replay has a row there.
 SIZES = (*TABLES, "spool_quarantine", "spool_units")
@@ -59,6 +59,25 @@ def test_replays_of_the_same_file(field, again):
         after = versions(field)
         assert [table for table in SIZES if after[table] != before[table]] == []
         assert sizes(field) == size
+
+
+def test_what_a_later_statement_closed_stays_closed(field):
+    """Until the file is another one, in which none follows."""
+    spool = generator.Spool()
+    spool.run("A", folds=3)
+    run, *folds = spool.statements
+    bad = [run.replace("'COMPLETED'", "'NONSENSE'"), folds[0].replace(", 490, 50,", ", 1e99, 50,")]
+    rows = several([folds[1].replace(", 490, 50,", ", 1e99, 50,"), folds[2]])
+    field.write(lines(*bad, rows, *spool.statements))
+    assert field.replay().exit_code == 0
+    field.replay(again=True)
+    before = versions(field)
+    for _ in range(2):
+        assert field.replay(again=True).exit_code == 0
+        assert versions(field) == before
+    for text, left in ((lines(*bad, rows, *spool.statements[:3]), 1), (lines(*bad), 2)):
+        assert field.replay(text).open_quarantine == left
+    assert field.replay(lines(*bad, rows, *spool.statements)).exit_code == 0
 
 
 def test_what_was_changed_since_is_written_again(field):

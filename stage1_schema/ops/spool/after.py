@@ -123,54 +123,59 @@ def surplus_trades(connection: psycopg.Connection[Any], report: Report, *, prune
             report.surplus_trades.append(Surplus(str(simulation_id), len(trades), pruned, waits))
 
 
-def supersede(connection: psycopg.Connection[Any], source: str) -> None:
+def supersede(connection: psycopg.Connection[Any], source: str, held: list[str]) -> None:
     """Close what waits in quarantine for rows that later statements have written since.
 
-    Of a statement of several rows the others go on waiting.
+    Of a statement of several rows the others go on waiting. `held` are digests of what was held
+    in this replay: what was closed before is opened again where no later statement followed.
     """
     for table in STAGED_TABLES:
         key = " || '/' || ".join(f"s.{column}" for column in table.key)
-        _supersede(
-            connection,
+        written = (
             f"SELECT lower('' || {key}) AS row_key, position FROM {table.staging} s"
-            " WHERE state IN ('o', 'd', 'p')",
-            [table.name],
-            source,
+            " WHERE state IN ('o', 'd', 'p')"
         )
+        _supersede(connection, written, [table.name], source, held)
     for targets, by in (
         ([INDICATOR_DATASETS.name], DATASET_TARGETS),
         # A row of indicator_datasets says less: it does not stand for one of these.
         ([DATASETS.name, UPSERT_DATASET], [DATASETS.name, UPSERT_DATASET]),
     ):
-        _supersede(
-            connection,
+        written = (
             f"SELECT dataset_id AS row_key, position FROM spool_datasets"
-            f" WHERE target IN ({', '.join(map(repr, by))})",
-            targets,
-            source,
+            f" WHERE target IN ({', '.join(map(repr, by))})"
         )
+        _supersede(connection, written, targets, source, held)
 
 
 def _supersede(
-    connection: psycopg.Connection[Any], written: str, targets: list[str], source: str
+    connection: psycopg.Connection[Any],
+    written: str,
+    targets: list[str],
+    source: str,
+    held: list[str],
 ) -> None:
     connection.execute(
         f"""
         UPDATE spool_quarantine q
-           SET row_key = coalesce(n.waiting, q.row_key),
-               state = CASE WHEN n.waiting IS NULL THEN 'superseded' ELSE q.state END
+           SET row_key = coalesce(n.waiting, q.row_key), state = n.state
           FROM (SELECT o.quarantine_id,
                        string_agg(k.row_key, ',' ORDER BY place) FILTER (WHERE s.row_key IS NULL)
-                           AS waiting
+                           AS waiting,
+                       CASE WHEN bool_and(s.row_key IS NOT NULL) THEN 'superseded' ELSE 'open' END
+                           AS state
                   FROM spool_quarantine o
                  CROSS JOIN unnest(string_to_array(o.row_key, ','))
                             WITH ORDINALITY AS k (row_key, place)
                   LEFT JOIN (SELECT row_key, max(position) AS last FROM ({written}) w
                               WHERE position >= 0 GROUP BY 1) s
                     ON s.row_key = k.row_key AND (o.source <> %(source)s OR o.position < s.last)
-                 WHERE o.state = 'open' AND o.target = ANY(%(targets)s)
-                 GROUP BY 1 HAVING count(s.row_key) > 0) n
+                 WHERE o.target = ANY(%(targets)s)
+                   AND (o.state = 'open' OR o.state = 'superseded'
+                        AND o.source = %(source)s AND o.digest = ANY(%(held)s))
+                 GROUP BY 1) n
          WHERE q.quarantine_id = n.quarantine_id
+           AND (q.state, q.row_key) IS DISTINCT FROM (n.state, coalesce(n.waiting, q.row_key))
         """,
-        {"source": source, "targets": targets},
+        {"source": source, "targets": targets, "held": held},
     )

@@ -36,6 +36,8 @@ CASE WHEN q.state = 'open'
       AND string_to_array(q.row_key, ',') <@ string_to_array(EXCLUDED.row_key, ',')
      THEN q.row_key ELSE EXCLUDED.row_key END
 """
+# What was superseded is looked at when all is read: often it is again.
+_STAYS = "(q.state = 'discarded' OR q.state = 'superseded' AND q.row_key IS NOT NULL)"
 _HOLD = f"""
 INSERT INTO spool_quarantine AS q
        (source, position, line, kind, reason, statement, digest, target, row_key)
@@ -43,8 +45,8 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (source, digest) DO UPDATE SET
        position = EXCLUDED.position, line = EXCLUDED.line, kind = EXCLUDED.kind,
        reason = EXCLUDED.reason, target = EXCLUDED.target, row_key = {_ROW_KEY},
-       state = CASE q.state WHEN 'discarded' THEN q.state ELSE 'open' END
- WHERE q.state IN ('applied', 'superseded')
+       state = CASE WHEN {_STAYS} THEN q.state ELSE 'open' END
+ WHERE q.state <> 'open' AND NOT {_STAYS}
     OR (q.position, q.line, q.kind, q.reason, q.target, q.row_key) IS DISTINCT FROM
        (EXCLUDED.position, EXCLUDED.line, EXCLUDED.kind, EXCLUDED.reason, EXCLUDED.target,
         {_ROW_KEY})
@@ -106,6 +108,7 @@ class Quarantine:
         self._tried: set[int] = set()
         self._failed: set[int] = set()
         self._tails: list[str] = []
+        self.held: list[str] = []  # digests of what the file has
         self._pending: list[tuple[str, tuple[object, ...]]] = []
         self._pending_bytes = 0
 
@@ -147,6 +150,7 @@ class Quarantine:
         if kept != text and kind != "tail":
             reason = f"{reason}; {len(text)} bytes, the first {len(kept)} kept"
         digest = hashlib.sha256(text).hexdigest()
+        self.held.append(digest)
         if kind == "tail":
             self._tails.append(digest)
         statement = kept.decode(errors="backslashreplace").replace("\0", "\\x00")

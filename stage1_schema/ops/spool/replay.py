@@ -182,7 +182,7 @@ class _Run:
         )
         applier.run(lambda part: self._told(READING + part * (1 - READING), "applying"))
         after.incomplete_runs(connection, report)
-        after.supersede(connection, report.source)
+        after.supersede(connection, report.source, quarantine.held)
         quarantine.close()
         after.surplus_trades(connection, report, prune=self._options.prune)
 
