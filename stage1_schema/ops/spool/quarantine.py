@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stage1_schema.errors import Stage1Error
-from stage1_schema.ops.spool.reader import Raw
 from stage1_schema.ops.spool.report import EXAMPLES, Entry
 
 if TYPE_CHECKING:
@@ -112,15 +111,15 @@ class Quarantine:
         self._pending: list[tuple[str, tuple[object, ...]]] = []
         self._pending_bytes = 0
 
-    def retries(self) -> Iterator[tuple[Raw, str | None]]:
-        """Yield every open statement, oldest first, and the keys of its rows that wait."""
+    def retries(self) -> Iterator[tuple[int, int, bytes, str | None]]:
+        """Yield position, line, text and keys of rows of every open statement, oldest first."""
         last = 0
         while rows := self._connection.execute(
             _OPEN, (list(NOT_RETRIED), last, _PAGE, _PAGE_BYTES)
         ).fetchall():
             for number, line, statement, row_key in rows:
                 self._tried.add(number)
-                yield Raw(RETRIED + number, line, statement.encode()), row_key
+                yield RETRIED + number, line, statement.encode(), row_key
             last = rows[-1][0]
 
     def hold(

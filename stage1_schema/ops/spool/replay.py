@@ -143,15 +143,15 @@ class _Run:
         # A file without news needs none of these.
         from stage1_schema.ops.spool.datasets import Datasets  # noqa: PLC0415
         from stage1_schema.ops.spool.feed import Feed, parses  # noqa: PLC0415
-        from stage1_schema.ops.spool.reader import Reader  # noqa: PLC0415
+        from stage1_schema.ops.spool.reader import Raw, Reader  # noqa: PLC0415
         from stage1_schema.ops.spool.staging import Staging  # noqa: PLC0415
 
         connection, quarantine, report = self._connection, self._quarantine, self._report
         staging = Staging(connection, self._held, datetime.now(UTC).isoformat())
         datasets = Datasets(connection, staging, quarantine, report)
         feed = Feed(staging, datasets, quarantine, report)
-        for raw, row_key in quarantine.retries():
-            feed.take(raw, row_key)
+        for position, line, text, row_key in quarantine.retries():
+            feed.take(Raw(position, line, text), row_key)
         self._file.seek(start.position)
         reader = Reader(
             self._file,
