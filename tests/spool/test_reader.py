@@ -77,6 +77,20 @@ def test_text_that_looks_like_a_statement_stays_text():
     assert read(statement + "\n")[0] == [(1, State.WHOLE, statement)]
 
 
+@pytest.mark.parametrize("comment", [f"/*\n{NEXT}\n*/", f"$$\n{NEXT}\n{NEXT}\n$$"])
+@pytest.mark.parametrize(("size", "whole"), [(10, True), (500, True), (5_000, False)])
+def test_comment_in_a_long_statement_is_none(monkeypatch, comment, size, whole):
+    for name in ("WINDOW", "MARGIN", "OVERLAP"):
+        monkeypatch.setattr(reader, name, 64)
+    monkeypatch.setattr(reader, "LONGEST", 1_000)
+    statement = f"INSERT INTO x {comment} VALUES ('{'y' * size}');"
+    found, _ = read(f"{statement}\n{NEXT}\n")
+    assert [text for _, state, text in found if state is State.WHOLE] == [
+        *[statement] * whole,
+        NEXT,
+    ]
+
+
 @pytest.mark.parametrize("size", [300, 511, 512, 513, 1_000, 5_000])
 @pytest.mark.parametrize("end", ["", "x", "\n", f"\n{NEXT}", f"\n{NEXT}\n"])
 def test_statement_in_a_string_that_is_too_long_is_text(monkeypatch, size, end):

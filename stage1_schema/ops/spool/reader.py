@@ -47,6 +47,7 @@ _STATEMENT = rb"(?:INSERT\s+INTO\s+(?:%s)\b|SELECT\s+%s\s*\()" % (
 )
 _START = re.compile(_STATEMENT, re.IGNORECASE)
 _LINE_START = re.compile(rb"(?<=[\r\n])" + _STATEMENT, re.IGNORECASE)
+_Ranges = list[tuple[int, int]]
 TRIED = 8
 """How many places within a broken line are tried, from each of its ends, for a statement."""
 
@@ -111,7 +112,7 @@ class Reader:
             while len(self._buffer) - self._at < MARGIN and self._more():
                 pass
             if self._adrift:
-                raw = self._to_next_line()
+                raw = self._to_next_line([])
                 self._advance(self._at + len(raw.text))
                 yield raw
                 continue
@@ -187,17 +188,7 @@ class Reader:
     def _slow(self) -> Raw:
         if self._buffer.startswith(b"\\", self._at):
             return self._meta()
-        while True:
-            boundary = self._boundary()
-            limit = len(self._buffer)
-            if boundary is not None:
-                limit = min(limit, boundary + MARGIN)
-            end, shields, strings = _statement_end(
-                self._buffer, self._at, limit, final=self._drained
-            )
-            hurried = boundary is not None and len(self._buffer) - boundary > MARGIN
-            if end is not None or (hurried and not _open(shields)) or not self._grow():
-                break
+        end, shields, strings = self._extent()
         starts = [
             found.start()
             for found in _START.finditer(self._buffer, self._at + 1, end or len(self._buffer))
@@ -209,7 +200,7 @@ class Reader:
         if end is None and not (lines and self._is_whole_at(lines)):
             if self._drained or _open(shields):
                 return self._raw(len(self._buffer), State.TAIL)
-            return self._to_next_line()
+            return self._to_next_line(shields)
         stop = lines[0] if lines else end or len(self._buffer)
         if not _inside(strings, stop):  # every string is closed before: what they hold is text
             starts = [start for start in starts if not _inside(strings, start)]
@@ -218,9 +209,27 @@ class Reader:
         # Without a line that begins anew its parser says what is wrong.
         return self._raw(stop, State.BROKEN if lines else State.WHOLE)
 
-    def _to_next_line(self) -> Raw:
+    def _extent(self) -> tuple[int | None, _Ranges, _Ranges]:
+        """Read on until the statement's end is in sight, or another begins a line long before."""
+        shields = _Ranges()
+        while True:
+            boundary = self._boundary(shields)
+            limit = len(self._buffer)
+            if boundary is not None:
+                limit = min(limit, boundary + MARGIN)
+            found = _statement_end(self._buffer, self._at, limit, final=self._drained)
+            end, shields, _ = found
+            if end is not None:
+                return found
+            if boundary is not None and _inside(shields, boundary):
+                continue
+            hurried = boundary is not None and len(self._buffer) - boundary > MARGIN
+            if (hurried and not _open(shields)) or not self._grow():
+                return found
+
+    def _to_next_line(self, shields: _Ranges) -> Raw:
         """Give up what is too long to be read, up to a line that begins with a statement."""
-        while (end := self._boundary()) is None and self._grow():
+        while (end := self._boundary(shields)) is None and self._grow():
             pass
         self._adrift = end is None and not self._drained
         if end is None:
@@ -253,16 +262,17 @@ class Reader:
     def _grow(self) -> bool:
         return len(self._buffer) - self._at < LONGEST and self._more()
 
-    def _boundary(self) -> int | None:
+    def _boundary(self, shields: _Ranges) -> int | None:
         """Return where a line seems to start with a statement; no byte is searched twice."""
         at = self._base + self._at
-        if self._start <= at:
-            begin = max(at + 1, self._searched)
-            if found := _LINE_START.search(self._buffer, begin - self._base):
-                self._start = self._searched = self._base + found.start()
-            else:
+        while self._start <= at or _inside(shields, self._start - self._base):
+            begin = max(at + 1, self._start + 1, self._searched)
+            found = _LINE_START.search(self._buffer, begin - self._base)
+            if found is None:
                 self._searched = max(begin, self._base + len(self._buffer) - OVERLAP)
-        return self._start - self._base if self._start > at else None
+                return None
+            self._start = self._searched = self._base + found.start()
+        return self._start - self._base
 
     def _meta(self) -> Raw:
         end = self._buffer.find(b"\n", self._at)
@@ -277,7 +287,6 @@ class Reader:
 
 
 _NEVER = 1 << 62
-_Ranges = list[tuple[int, int]]
 
 
 def _statement_end(
