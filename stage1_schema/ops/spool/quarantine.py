@@ -107,7 +107,8 @@ class Quarantine:
         self._tried: set[int] = set()
         self._failed: set[int] = set()
         self._tails: list[str] = []
-        self.held: list[str] = []  # digests of what the file has
+        self.held: list[str] = []  # digests of what a later statement closed once
+        self._closed: set[str] | None = None
         self._pending: list[tuple[str, tuple[object, ...]]] = []
         self._pending_bytes = 0
 
@@ -149,12 +150,23 @@ class Quarantine:
         if kept != text and kind != "tail":
             reason = f"{reason}; {len(text)} bytes, the first {len(kept)} kept"
         digest = hashlib.sha256(text).hexdigest()
-        self.held.append(digest)
+        if digest in self._superseded():
+            self.held.append(digest)
         if kind == "tail":
             self._tails.append(digest)
         statement = kept.decode(errors="backslashreplace").replace("\0", "\\x00")
         values = (self.report.source, position, line, kind, reason, statement, digest)
         self._write(_HOLD, (*values, target, row_key), len(statement))
+
+    def _superseded(self) -> set[str]:
+        """Return the digests of what later statements have closed of this file."""
+        if self._closed is None:
+            rows = self._connection.execute(
+                "SELECT digest FROM spool_quarantine WHERE state = 'superseded' AND source = %s",
+                (self.report.source,),
+            )
+            self._closed = {digest for (digest,) in rows}
+        return self._closed
 
     def _write(self, sql: str, values: tuple[object, ...], size: int) -> None:
         self._pending.append((sql, values))
