@@ -1,7 +1,7 @@
 """A rebuild that is killed before and after each statement it sends."""
 
+import itertools
 import sys
-from contextlib import suppress
 
 import pytest
 
@@ -64,68 +64,60 @@ def _trim(client, table):
         assert trim(client, table, "tag", ["t2" if found else "t1"]).values == ("t1",)
 
 
+def killed(mortal, run, table, number):
+    """Tell whether a run dies at its statement of that number, or came to its end before."""
+    mortal.left = number
+    try:
+        run(mortal, table)
+    except Killed:
+        return True
+    finally:
+        mortal.left = None
+    return False
+
+
+@pytest.fixture
+def converges(mortal, name, ilp, monkeypatch):
+    """Kill a run at each of its statements, and see that calling it again finishes it.
+
+    With `again`, the second call is killed too, at that statement of its own. Returns how many
+    statements there are.
+    """
+    monkeypatch.setattr(sys.modules["questdb_ddl.rebuild_run"], "_SETTLE_SECONDS", 0.02)
+
+    def converges(run, *, stray, again=None):
+        for number in itertools.count(1):
+            table = table_of(f"{name}{number}")
+            make(mortal, table.name, ilp, wrong_unit=run is _fix)
+            mortal.stray = writer(ilp, table.name) if stray else None
+            if not killed(mortal, run, table, number):
+                return number
+            if again:
+                killed(mortal, run, table, again)
+            run(mortal, table)
+            check(mortal, table.name, run, stray=stray)
+            for left in live_tables(mortal):
+                if left.startswith(table.name):
+                    mortal.execute(render.drop_table(left))
+        raise AssertionError
+
+    return converges
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stray", [False, True], ids=["", "writer creates the table in the gap"])
 @pytest.mark.parametrize("dies", ["before", "after"])
 @pytest.mark.parametrize("run", [_rebuild, _fix, _trim])
-def test_killed_at_every_statement_a_second_run_converges(
-    mortal, name, ilp, monkeypatch, run, dies, stray
-):
-    monkeypatch.setattr(sys.modules["questdb_ddl.rebuild_run"], "_SETTLE_SECONDS", 0.02)
+def test_killed_at_every_statement_a_second_run_converges(mortal, converges, run, dies, stray):
     mortal.dies = dies
-    number = 0
-    while True:
-        number += 1
-        table = table_of(f"{name}{number}")
-        make(mortal, table.name, ilp, wrong_unit=run is _fix)
-        if stray:
-            mortal.stray = writer(ilp, table.name)
-        mortal.left = number
-        try:
-            run(mortal, table)
-        except Killed:
-            mortal.left = None
-            run(mortal, table)
-            check(mortal, table.name, run, stray=stray)
-        else:
-            break
-        finally:
-            mortal.left = None
-        for left in live_tables(mortal):
-            if left.startswith(table.name):
-                mortal.execute(render.drop_table(left))
-    assert number > (10 if stray else 7)
+    assert converges(run, stray=stray) > (10 if stray else 7)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("again", [1, 2, 3, 4])
-def test_killed_at_every_statement_and_soon_again(mortal, name, ilp, monkeypatch, again):
+def test_killed_at_every_statement_and_soon_again(converges, again):
     """With a writer in the gap, where a second kill meets what the first one left."""
-    monkeypatch.setattr(sys.modules["questdb_ddl.rebuild_run"], "_SETTLE_SECONDS", 0.02)
-    number = 0
-    while True:
-        number += 1
-        table = table_of(f"{name}{number}")
-        make(mortal, table.name, ilp, wrong_unit=False)
-        mortal.stray = writer(ilp, table.name)
-        mortal.left = number
-        try:
-            _rebuild(mortal, table)
-        except Killed:
-            mortal.left = again
-            with suppress(Killed):
-                _rebuild(mortal, table)
-            mortal.left = None
-            _rebuild(mortal, table)
-            check(mortal, table.name, _rebuild, stray=True)
-        else:
-            break
-        finally:
-            mortal.left = None
-        for left in live_tables(mortal):
-            if left.startswith(table.name):
-                mortal.execute(render.drop_table(left))
-    assert number > 10
+    assert converges(_rebuild, stray=True, again=again) > 10
 
 
 def writer(ilp, name):
