@@ -97,7 +97,7 @@ class Run:
             alone = not (gaps or self._stands(names.seen(0)) or self._stands(names.table))
             self._merge_old(alone=alone)
             for number in gaps:  # of a rebuild that was killed between the two renames
-                self._carry(names.seen(number), compare_rows=True, alone=False)
+                self._carry(names.seen(number), alone=False)
             while self._stands(names.new):
                 self._take_the_name()
         return self._conclude()
@@ -173,9 +173,9 @@ class Run:
         Returns the last transaction that the copy is known to hold, None where there is none.
         """
         table = self.names.table
-        for number in range(ROUNDS):
+        for _ in range(ROUNDS):
             before = self._transactions(table)
-            self._carry(table, compare_rows=number > 0 or bool(self.names.mode), alone=True)
+            self._carry(table, alone=True)
             if before is not None and before == self._transactions(table):
                 return before
         return None
@@ -192,11 +192,12 @@ class Run:
         only_rename = len(later) == 1 and later[0]["walId"] < 0
         return int(later[0]["sequencerTxn"]) if only_rename else None
 
-    def _carry(self, source: str, *, compare_rows: bool, alone: bool) -> int:
+    def _carry(self, source: str, *, alone: bool) -> int:
         """Copy the months that differ, and return how many those were.
 
-        `compare_rows` looks at every value and not at counts and sums only; `alone` tells that
-        the new table holds nothing but rows of `source`.
+        Every value is looked at, also in the first round: what an earlier call copied can have been
+        replaced since, with the same count and sums. `alone` tells that the new table holds nothing
+        but rows of `source`, so that a month of other counts need not be looked at.
         """
         copy = self._copy(source, self.names.new)
         if moved := copy.insert_moved(self.names.new):
@@ -209,7 +210,7 @@ class Run:
             done += month.rows
             found, there = copy.summary(self.names.new, month)
             same = found == there or bool(self.names.mode) or not alone
-            if not same or (compare_rows and copy.differs(self.names.new, month)):
+            if not same or copy.differs(self.names.new, month):
                 copy.insert(self.names.new, month)
                 copied += 1
                 self.told(f"copied {done:,} of {total:,} rows of {source}")
@@ -235,7 +236,7 @@ class Run:
         for _ in range(2 * ROUNDS):
             before = self._transactions(source)
             if before is None or self.merged != before:
-                copied = self._carry(source, compare_rows=True, alone=alone)
+                copied = self._carry(source, alone=alone)
                 if copied or before != self._transactions(source):
                     continue
                 self.merged = before
@@ -264,7 +265,7 @@ class Run:
                 f"CREATE TABLE {quote(seen)} AS (SELECT * FROM {quote(names.table)}) "
                 f"TIMESTAMP({stamp}) PARTITION BY MONTH BYPASS WAL"
             )
-            self._carry(seen, compare_rows=True, alone=False)
+            self._carry(seen, alone=False)
             self.client.execute(render.rename_table(names.table, gap))
         try:
             self.client.execute(render.rename_table(names.new, names.table))

@@ -98,6 +98,18 @@ def test_a_type_that_has_come_to_lose_values(client, name):
         rebuild(client, table_of(name))
 
 
+@pytest.mark.parametrize("deduplicates", [True, False], ids=["in place", "doubled"])
+def test_values_that_were_replaced_after_the_kill(client, name, deduplicates):
+    table = daily(client, name)
+    if deduplicates:
+        client.execute(f"ALTER TABLE {name} DEDUP ENABLE UPSERT KEYS(timestamp, tag)")
+    stop(client, table, "copied")
+    client.execute(FILL.format(name).replace("x, x, date", "x, x + 0.5, date"))
+    client.wait_for(name)
+    assert rebuild(client, table).rows == 300
+    assert client.query(f"select count() n, sum(value) v from {name}") == [{"n": 300, "v": 45300.0}]
+
+
 OTHER = "CREATE TABLE {} (a LONG, timestamp TIMESTAMP) TIMESTAMP(timestamp) PARTITION BY MONTH WAL"
 
 
