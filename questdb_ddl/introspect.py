@@ -67,6 +67,15 @@ def live_tables(
             gone.add(found[1])
 
 
+def table_names(client: Client, wanted: Callable[[str], bool] = lambda _: True) -> tuple[str, ...]:
+    """Return the names of the tables and views whose lower-case name is `wanted`.
+
+    It waits, as `live_tables` does, for what a server that just started does not list yet: a
+    table that is overlooked then counts as one that is not there.
+    """
+    return tuple(str(row["table_name"]) for row in _registered(client, wanted)[1])
+
+
 def parameter(client: Client, name: str) -> str | None:
     """Return the value of a server setting, None where the server does not know it."""
     rows = client.query("show parameters")
@@ -82,7 +91,7 @@ def _read(
     counts: bool,
     parquet: bool,
 ) -> dict[str, LiveTable]:
-    suspended, rows = _registered(client, wanted)
+    suspended, rows = _registered(client, lambda name: wanted is None or name in wanted)
     if choose is not None:
         chosen = {name.lower() for name in choose([str(row["table_name"]) for row in rows])}
         rows = [row for row in rows if row["table_name"].lower() in chosen]
@@ -125,7 +134,7 @@ def _read(
 
 
 def _registered(
-    client: Client, wanted: set[str] | None
+    client: Client, wanted: Callable[[str], bool]
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     """Return the rows of `wal_tables()` of suspended tables by name, and those of `tables()`."""
     # Just after a start tables() is incomplete, and under load wal_tables() too.
@@ -147,8 +156,8 @@ def _registered(
         time.sleep(0.1)
 
 
-def _is_wanted(name: str, wanted: set[str] | None) -> bool:
-    return not is_system_table(name) and (wanted is None or name.lower() in wanted)
+def _is_wanted(name: str, wanted: Callable[[str], bool]) -> bool:
+    return not is_system_table(name) and wanted(name.lower())
 
 
 def _kind(row: dict[str, Any]) -> Kind:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from questdb_ddl import render
 from questdb_ddl.copying import Copy
 from questdb_ddl.errors import PlanRefused
-from questdb_ddl.introspect import live_tables
+from questdb_ddl.introspect import live_tables, table_names
 
 if TYPE_CHECKING:
     from questdb_ddl.client import Client
@@ -18,14 +18,9 @@ _OLD = re.compile(r"_old_\d{8}T\d{6}Z")
 
 def old_tables(client: Client, table: str) -> list[str]:
     """Return the old tables that rebuilds of `table` kept, the oldest first."""
-    rows = client.query("select table_name from tables()")
-    names = (str(row["table_name"]) for row in rows)
     stem = table.lower()
-    return sorted(
-        name
-        for name in names
-        if name.lower().startswith(stem) and _OLD.fullmatch(name[len(stem) :])
-    )
+    names = table_names(client, lambda name: name.startswith(stem))
+    return sorted(name for name in names if _OLD.fullmatch(name[len(stem) :]))
 
 
 def drop_old(client: Client, table: str, old: str) -> int:

@@ -15,7 +15,7 @@ from questdb_ddl import render
 from questdb_ddl.copying import Copy
 from questdb_ddl.diff import compare
 from questdb_ddl.errors import QueryError, TableSuspended, VerificationFailed
-from questdb_ddl.introspect import live_tables
+from questdb_ddl.introspect import live_tables, table_names
 from questdb_ddl.names import literal, quote
 from questdb_ddl.rebuild_plan import target_for
 from questdb_ddl.spec import Column
@@ -285,10 +285,9 @@ class Run:
         return found is not None
 
     def _gaps(self) -> list[int]:
-        listed = self.client.query("select table_name from tables()")
-        stands = {str(row["table_name"]).lower() for row in listed}
-        numbers = range(len(stands))
-        return [n for n in numbers if self.names.gap(n).lower() in stands]
+        stem = self.names.gap(0).lower().removesuffix("0")
+        ends = [n[len(stem) :] for n in table_names(self.client, lambda n: n.startswith(stem))]
+        return sorted(int(end) for end in ends if end.isdecimal())
 
     def _late_rows(self, source: str) -> int:
         """Bring over what was still written to the old table, until nothing comes any more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from questdb_ddl.diff import NEEDS_REBUILD, DifferenceKind, compare
-from questdb_ddl.introspect import live_tables
+from questdb_ddl.introspect import live_tables, table_names
 from questdb_ddl.rebuild_names import MODES, Names, rebuilt_table
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ def strangers(
 def in_its_way(client: Client, table: str) -> Iterator[str]:
     """Yield why a rebuild of `table` cannot begin: tables under names that it needs on its way."""
     notes = Names(table, "_trimmed").without.lower()  # a trim that was killed left them
-    for row in client.query("select table_name from tables()"):
-        name = str(row["table_name"])
+    for name in table_names(client, lambda name: name.startswith(table.lower())):
         made = rebuilt_table(name)
         if made and made[0].lower() == table.lower() and name.lower() != notes:
             yield f"{name} stands in its way; rename it first"

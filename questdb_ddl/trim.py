@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from questdb_ddl import render
 from questdb_ddl.errors import PlanRefused, VerificationFailed
-from questdb_ddl.introspect import live_tables
+from questdb_ddl.introspect import live_tables, table_names
 from questdb_ddl.names import literal, quote
 from questdb_ddl.rebuild_names import Names
 from questdb_ddl.rebuild_plan import plan_rebuild, resuming_refusals
@@ -39,8 +39,8 @@ class UnfinishedTrim:
 def unfinished_trims(client: Client) -> tuple[UnfinishedTrim, ...]:
     """Return the trims that were begun and not finished, by table; `trim` finishes one."""
     suffix = Names("", "_trimmed").without
-    listed = (str(row["table_name"]) for row in client.query("select table_name from tables()"))
-    tables = sorted(name.removesuffix(suffix) for name in listed if name.endswith(suffix))
+    listed = table_names(client, lambda name: name.endswith(suffix))
+    tables = sorted(name.removesuffix(suffix) for name in listed)
     return tuple(found for table in tables if (found := _unfinished(client, table)))
 
 

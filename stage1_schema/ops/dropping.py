@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from questdb_ddl import Kind, QuestDBDDLError, drop, live_tables, retire
 from questdb_ddl.apply import dropping_name
+from questdb_ddl.introspect import table_names
 from questdb_ddl.rebuild_names import rebuilt_table
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
 from stage1_schema.locks import alone_with_series
@@ -130,8 +131,7 @@ def _targets(settings: Settings, names: Collection[str] | None) -> tuple[Target,
 
 def _refuse_unfinished(questdb: Client, names: Collection[str]) -> None:
     """Raise Stage1Error where rows of `names` stand in tables of an unfinished rebuild."""
-    for row in questdb.query("select table_name from tables()"):
-        name = str(row["table_name"])
+    for name in table_names(questdb):
         made = rebuilt_table(name)
         if made and made[0].lower() in names and name.lower() not in names:
             table, trims = made

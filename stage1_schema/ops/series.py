@@ -21,6 +21,7 @@ from questdb_ddl import (
 from questdb_ddl import drop_old as drop_kept
 from questdb_ddl import plan_rebuild as plan_of_rebuild
 from questdb_ddl import rebuild as carry_out_rebuild
+from questdb_ddl.introspect import table_names
 from questdb_ddl.rebuild_names import rebuilt_table
 from questdb_ddl.tables import INDICATOR_BARS, indicators_table, ohlcv_table
 from stage1_schema.connect import engine, plain_errors
@@ -265,7 +266,7 @@ def diagnose(
     declarations = catalogue(settings)
     found = []
     with plain_questdb_errors(), long_client(settings) as questdb:
-        standing = {r["table_name"].lower() for r in questdb.query("select * from tables()")}
+        standing = {name.lower() for name in table_names(questdb)}
         for table in declarations.tables:
             if table.name.lower() in standing:
                 progress(table.name)

@@ -12,7 +12,13 @@ from questdb_ddl import (
     Table,
     ensure_table,
     live_tables,
+    old_tables,
+    unfinished_trims,
 )
+from questdb_ddl.introspect import table_names
+from questdb_ddl.rebuild_names import Names
+from questdb_ddl.rebuild_run import Run
+from questdb_ddl.rebuild_state import in_its_way
 from questdb_ddl.render import create_table
 
 
@@ -102,6 +108,42 @@ def test_a_table_that_is_not_registered_yet_is_waited_for(client, name, monkeypa
     monkeypatch.setattr(client, "query", just_started)
     assert name in live_tables(client, [name])
     assert next(late, None) is None
+
+
+def _gaps(client, name):
+    names = Names(name)
+    return [names.gap(number) for number in Run(client, None, names, print)._gaps()]
+
+
+def _in_its_way(client, name):
+    return [told.split()[0] for told in in_its_way(client, name)]
+
+
+@pytest.mark.parametrize(
+    ("find", "suffix"),
+    [
+        (old_tables, "_old_20250101T000000Z"),
+        (_in_its_way, "__gap0"),
+        (_gaps, "__gap0"),
+        (lambda client, _: [trim.kept_as for trim in unfinished_trims(client)], "__without"),
+        (lambda client, _: [n for n in table_names(client) if n.endswith("__t")], "__t"),
+    ],
+    ids=["kept", "in the way", "a gap", "a trim", "any"],
+)
+def test_a_server_that_just_started_hides_nothing_of_a_rebuild(
+    client, name, monkeypatch, find, suffix
+):
+    other = name + suffix
+    client.execute(f"CREATE TABLE {other} AS (SELECT 'r' run_id, '{other}' kept_as)")
+    query = client.query
+    late = iter([True, True])
+
+    def just_started(sql):
+        hidden = "from tables()" in sql and next(late, False)
+        return [row for row in query(sql) if not hidden or row["table_name"] != other]
+
+    monkeypatch.setattr(client, "query", just_started)
+    assert find(client, name) == [other]
 
 
 def test_one_that_never_registers_is_an_error(client, name, monkeypatch):
