@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import time
+from base64 import b64encode
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote_plus, unquote, urlsplit
 from uuid import uuid4
 
 import urllib3
-from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, LocationParseError, ProtocolError, ReadTimeoutError
 
 from questdb_ddl.errors import (
     AuthenticationFailed,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _ANSWERS = ("error", "dataset", "ddl", "dml")
+_NO_URL = "The QuestDB URL is not one; it looks like http://host:9000."
 _REFUSED_LOGIN = (401, 403)
 _OVERTAKEN = "cached query plan cannot be used because table schema has changed"
 _OVERTAKEN_WAITS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -70,7 +72,7 @@ class Client:
         except ValueError:
             host, port = None, None
         if not host or parts.scheme not in {"http", "https"}:
-            raise DeclarationError("The QuestDB URL is not one; it looks like http://host:9000.")
+            raise DeclarationError(_NO_URL)
         shown_host = f"[{host}]" if ":" in host else host
         self.url = (
             f"{parts.scheme}://{shown_host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
@@ -79,15 +81,22 @@ class Client:
         self._told = told
         user = user or unquote(parts.username or "")
         password = password or unquote(parts.password or "")
-        credentials = f"{user}:{password}" if user or password else None
-        self._headers = urllib3.make_headers(basic_auth=credentials, user_agent="questdb_ddl")
+        self._headers = urllib3.make_headers(user_agent="questdb_ddl")
+        if user or password:
+            # QuestDB reads a login as UTF-8, and urllib3 would write it as Latin-1. What of the
+            # environment is no UTF-8 is sent as it came.
+            login = b64encode(f"{user}:{password}".encode(errors="surrogateescape"))
+            self._headers["authorization"] = f"Basic {login.decode()}"
         self._path = f"{parts.path.rstrip('/')}/exec"
-        self._pool = urllib3.connectionpool.connection_from_url(
-            self.url,
-            maxsize=1,
-            block=True,
-            timeout=urllib3.Timeout(connect=connect_timeout_ms / 1000, read=timeout_ms / 1000),
-        )
+        try:
+            self._pool = urllib3.connectionpool.connection_from_url(
+                self.url,
+                maxsize=1,
+                block=True,
+                timeout=urllib3.Timeout(connect=connect_timeout_ms / 1000, read=timeout_ms / 1000),
+            )
+        except LocationParseError:
+            raise DeclarationError(_NO_URL) from None
 
     def __enter__(self) -> Self:
         return self

@@ -12,7 +12,7 @@ from stage1_schema.servers.questdb import LocalQuestDB
 from tests.questdb.rebuilding import HOUR, JANUARY, ROWS, table_of
 
 _NUMBERS = itertools.count()
-OTHER_USER, OTHER_PASSWORD = "writer", "geheim"
+OTHER_USER, OTHER_PASSWORD = "writer", "geheim\u5bc6"  # no Latin-1
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ def other_server(tmp_path_factory):
     """A QuestDB as it is found in the field: a login, daily partitions, telemetry."""
     settings = {
         "http.user": OTHER_USER,
-        "http.password": OTHER_PASSWORD,
+        "http.password": OTHER_PASSWORD.encode("ascii", "backslashreplace").decode(),
         "line.default.partition.by": "DAY",
         "telemetry.enabled": "true",
         "telemetry.hide.tables": "false",
@@ -101,8 +101,7 @@ def other(other_server):
 
 @pytest.fixture
 def other_ilp(other):
-    headers = urllib3.make_headers(basic_auth=f"{OTHER_USER}:{OTHER_PASSWORD}")
-    return lambda table, lines: send_lines(other, table, lines, headers)
+    return lambda table, lines: send_lines(other, table, lines, other._headers)
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def test_a_refused_login_shows_no_password(other_server, user, password):
 
 
 def test_a_login_in_the_address(other_server):
-    url = other_server.url.replace("://", "://writer:geheim@")
+    url = other_server.url.replace("://", "://writer:geheim%E5%AF%86@")
     with Client(url) as client:
         assert client.query("select 1 x") == [{"x": 1}]
         assert "geheim" not in repr(client)

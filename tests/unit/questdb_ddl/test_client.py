@@ -80,7 +80,9 @@ def test_nothing_there(host, says):
     assert f"http://{host}" in text
 
 
-@pytest.mark.parametrize("url", ["", "localhost:9000", "ftp://x", "http://", "http://x:port"])
+@pytest.mark.parametrize(
+    "url", ["", "localhost:9000", "ftp://x", "http://", "http://x:port", "http://a b"]
+)
 def test_an_address_that_is_none(url):
     with pytest.raises(DeclarationError, match="looks like http://host:9000"):
         Client(url)
