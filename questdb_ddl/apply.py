@@ -24,7 +24,6 @@ from questdb_ddl.plan import (
     Hazard,
     Plan,
     Step,
-    fingerprint,
     make_plan,
     unfinished_rebuild,
 )
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from questdb_ddl.client import Client
     from questdb_ddl.diff import Difference
+    from questdb_ddl.plan import Refusal
     from questdb_ddl.spec import LiveTable, Table
 
 
@@ -114,11 +114,11 @@ def apply(
     """Carry out `plan`, calling `on_step` after each step; returns the steps.
 
     Raises PlanRefused before anything is changed: when the tables are no longer those the plan
-    was made from, when a hazard is not in `allow`, when the plan has refusals (`skip_refused`
-    carries out the rest). Raises VerificationFailed when a table read back differs from its
-    declaration, TableSuspended when one stops applying. Killed at any point, a new plan goes on
-    from there; what is only known once a table was resumed is planned here, with the same hazards
-    allowed.
+    was made from, when a hazard is not in `allow` (one that came with rows since then too), when
+    the plan has refusals (`skip_refused` carries out the rest). Raises VerificationFailed when a
+    table read back differs from its declaration, TableSuspended when one stops applying. Killed at
+    any point, a new plan goes on from there; what is only known once a table was resumed is planned
+    here, with the same hazards allowed.
     """
     _check(client, plan, allow, skip_refused=skip_refused)
     created = {step.table for step in plan.steps if step.sql.startswith("CREATE")}
@@ -145,16 +145,28 @@ def _check(
     client: Client, plan: Plan, allow: Collection[Hazard | str], *, skip_refused: bool
 ) -> None:
     if plan.refusals and not skip_refused:
-        raise PlanRefused("The plan refuses " + "; ".join(map(str, plan.refusals)) + ".")
+        raise _refused(plan.refusals)
+    _check_hazards(plan, allow)
+    now = plan_for(client, plan.tables, drop_extra_columns=plan.drop_extra_columns)
+    if now.fingerprint != plan.fingerprint:
+        raise PlanRefused("The tables changed since the plan was made; make a new plan.")
+    # What a step costs depends on rows too, which make no plan stale.
+    if refused := [refusal for refusal in now.refusals if refusal not in plan.refusals]:
+        raise _refused(refused)
+    _check_hazards(now, allow)
+
+
+def _refused(refusals: Iterable[Refusal]) -> PlanRefused:
+    return PlanRefused("The plan refuses " + "; ".join(map(str, refusals)) + ".")
+
+
+def _check_hazards(plan: Plan, allow: Collection[Hazard | str]) -> None:
     forbidden = [hazard for hazard in plan.hazards if hazard not in allow]
     if forbidden:
         first = next(s for s in plan.steps if forbidden[0] in s.hazards)
         raise PlanRefused(
             f"The plan {' and '.join(forbidden)} (first in {first.table}); allow that by name."
         )
-    now = live_tables(client, _with_rebuilds(plan.tables))
-    if fingerprint(plan.tables, now) != plan.fingerprint:
-        raise PlanRefused("The tables changed since the plan was made; make a new plan.")
 
 
 def _verify(client: Client, plan: Plan, resumed: Collection[str]) -> None:

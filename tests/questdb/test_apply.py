@@ -260,3 +260,17 @@ def test_duplicates_are_a_hazard_only_where_rows_stand(client, name, rows):
         client.wait_for(name)
     table = Table(name, (Column("n", Long()),), dedup_keys=("timestamp", "n"))
     assert plan_for(client, [table]).hazards == (Hazard.KEEPS_DUPLICATES,) * rows
+
+
+def test_what_came_to_cost_something_since_the_plan_is_asked_for(client, name, lacks):
+    lacks("TTL")
+    table = Table(name, (Column("n", Long()),))
+    ensure_table(client, table)
+    plan = plan_for(client, [Table(name, table.columns, ttl_months=1)])
+    assert plan.hazards == ()
+    client.execute(f"INSERT INTO {name} VALUES ('2020-01-01', 1), ('2025-01-01', 2)")
+    client.wait_for(name)
+    with pytest.raises(PlanRefused, match="deletes data"):
+        apply(client, plan)
+    assert client.query(f"select count() n from {name}") == [{"n": 2}]
+    apply(client, plan, allow=[Hazard.DELETES_DATA])
