@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from questdb_ddl import render
-from questdb_ddl.errors import PlanRefused, VerificationFailed
+from questdb_ddl.errors import DeclarationError, PlanRefused, VerificationFailed
 from questdb_ddl.introspect import live_tables, table_names
 from questdb_ddl.names import literal, quote
 from questdb_ddl.rebuild_names import Names
 from questdb_ddl.rebuild_plan import plan_rebuild, resuming_refusals
 from questdb_ddl.rebuild_run import Rebuilt, Run
 from questdb_ddl.rebuild_state import other_under_way, state, under_way
+from questdb_ddl.types import String, Symbol, Varchar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,7 +58,8 @@ def trim(
 
     QuestDB has no DELETE. A trim of the table that was begun and not finished is finished instead,
     with the values noted then: `Rebuilt.values` says which went, and for others it is called
-    again. The old table with all rows is kept as `Rebuilt.kept_as`. Raises what `rebuild` raises.
+    again. The old table with all rows is kept as `Rebuilt.kept_as`. Raises what `rebuild` raises,
+    and DeclarationError where `key` is no column of text.
     """
     names, stands = state(client, declared.name)
     begun = _unfinished(client, declared.name)
@@ -78,7 +80,8 @@ def trim(
         if reasons := list(refused):
             raise PlanRefused(f"{names.table} is not rebuilt: {'; '.join(reasons)}.")
         gone = f"select {quote(begun.key)} from {quote(names.without)}"
-        only = f"({quote(begun.key)} is null or {quote(begun.key)} not in ({gone}))"
+        column = quote(begun.key)  # which a writer can have made a VARCHAR
+        only = f"({column} is null or cast({column} as symbol) not in ({gone}))"
         done = Run(client, declared, names, on_step, only=only, kept_as=begun.kept_as).finish()
     else:  # only the notes were left to drop
         live = live_tables(client, [names.table], counts=True).get(names.table.lower())
@@ -100,6 +103,9 @@ def _begin_trim(
     plan = plan_rebuild(client, declared, writers_stopped=writers_stopped)
     if plan.refusals or plan.target is None:
         raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
+    column = live_tables(client, [plan.table])[plan.table.lower()].column(key)
+    if column is None or not isinstance(column.type, Symbol | String | Varchar):
+        raise DeclarationError(f"{plan.table} has no text column {key} to tell its rows apart by.")
     names = Names(plan.table, "_trimmed")
     noted = UnfinishedTrim(plan.table, key, tuple(sorted(values)), names.kept(datetime.now(UTC)))
     rows = [f"({literal(value)}, {literal(noted.kept_as)})" for value in noted.values]

@@ -3,6 +3,7 @@
 import pytest
 
 from questdb_ddl import (
+    DeclarationError,
     PlanRefused,
     VerificationFailed,
     ensure_table,
@@ -48,6 +49,29 @@ def test_pass_after_pass(client, table):
         client.execute(render.drop_table(done.kept_as))
         assert tags(client, table.name) == TAGS[number:]
     assert left(client, table.name) == []
+
+
+@pytest.mark.parametrize("key", ["nosuch", "n", "timestamp"])
+def test_a_key_that_is_no_text_leaves_nothing_behind(client, table, key):
+    with pytest.raises(DeclarationError, match=f"no text column {key}"):
+        trim(client, table, key, ["1"], writers_stopped=True)
+    assert left(client, table.name) == []
+
+
+@pytest.mark.parametrize("kind", ["VARCHAR", "STRING"])
+def test_a_writer_that_sends_the_key_as_text(client, name, kind):
+    client.execute(
+        f"CREATE TABLE {name} (tag {kind}, n LONG, timestamp TIMESTAMP) TIMESTAMP(timestamp)"
+        " PARTITION BY DAY WAL"
+    )
+    client.execute(
+        f"INSERT INTO {name} VALUES ('a', 1, '2025-01-01'), ('b', 2, '2025-01-02'),"
+        " ('a', 3, '2025-02-01'), (null, 4, '2025-02-02')"
+    )
+    client.wait_for(name)
+    assert trim(client, table_of(name), "tag", ["a"], writers_stopped=True).rows == 2
+    assert client.query(f"select n, tag from {name}") == [{"n": 2, "tag": "b"},
+                                                          {"n": 4, "tag": None}]  # fmt: skip
 
 
 def killed_after(client, table, step, values):
