@@ -119,7 +119,8 @@ def plan_rebuild(
     rows = keys = rounded = 0
     if not refusals or live.designated_timestamp:
         found = suspects(client, live)
-        target = target_for(declared, live)
+        target = _target_or_reason(declared, live, refusals)
+    if target is not None:
         copy = Copy(client, live, target)
         rows, keys = copy.distinct_keys()
         rounded = copy.rounded()
@@ -189,6 +190,14 @@ def target_for(declared: Table, live: LiveTable) -> Table:
     return replace(declared, columns=tuple(columns), ttl_months=ttl)
 
 
+def _target_or_reason(declared: Table, live: LiveTable, reasons: list[str]) -> Table | None:
+    try:
+        return target_for(declared, live)
+    except DeclarationError as error:  # a writer can send a column in any letters
+        reasons.append(f"{str(error).rstrip('.')}; rename or drop it in {live.name} first")
+        return None
+
+
 def _refusals(client: Client, declared: Table, live: LiveTable) -> Iterator[str]:
     if not declared.dedup_keys:
         yield (
@@ -242,8 +251,9 @@ def _too_wide(client: Client, copy: Copy) -> Iterator[str]:
     """Yield why a statement that names every column could not be sent."""
     found = parameter(client, "http.request.header.buffer.size") or ""
     size = _bytes(found) or HEADER_BUFFER
-    create = render.create_table(copy.target.renamed(Names(copy.target.name, "_trimmed").new))
-    length = max(sent_bytes(create), sent_bytes(copy.longest()))
+    longer = len(Names("", "_trimmed").new)
+    create = sent_bytes(render.create_table(copy.target)) + longer
+    length = max(create, sent_bytes(copy.longest()))
     if length > size // 2 - (HEADER_BUFFER // 2 - SAFE_BYTES):
         yield (
             f"its {len(copy.names):,} columns make a statement of {length:,} bytes, and the server "

@@ -25,6 +25,8 @@ def command(context: Stage1) -> None:
             click.echo(f"{table.table}: {table.repeated:,} of {table.rows:,} rows repeat a key")
         if table.times:
             click.echo(f"{table.table}: {table.times}")
+        if table.unread:
+            click.echo(f"{table.table}: keys not looked at: {table.unread}")
     if ill:
         click.echo("Next: stage1 questdb rebuild TABLE [--fix-timestamps] --dry-run")
     click.echo(f"{len(found)} tables read, {len(ill)} with findings.")

@@ -246,17 +246,24 @@ def drop_old(settings: Settings, name: str, old: str) -> int:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the rows of one table show: times in a wrong unit, keys that repeat."""
+    """What the rows of one table show: times in a wrong unit, keys that repeat.
+
+    `unread` says why its keys were not looked at, empty where they were.
+    """
 
     table: str
     rows: int
     repeated: int
     times: str
+    unread: str = ""
 
     @property
     def healthy(self) -> bool:
         """Whether nothing was found."""
-        return not self.repeated and not self.times
+        return not self.repeated and not self.times and not self.unread
+
+
+_UNDER_WAY = "a rebuild of it is under way"
 
 
 def diagnose(
@@ -273,5 +280,6 @@ def diagnose(
                 intent = plan_of_rebuild(questdb, table, writers_stopped=True)
                 repeated = intent.rows - intent.keys
                 times = str(intent.suspects)
-                found.append(Diagnosis(table.name, intent.rows, repeated, times))
+                unread = "" if intent.target else "; ".join(intent.refusals) or _UNDER_WAY
+                found.append(Diagnosis(table.name, intent.rows, repeated, times, unread))
     return tuple(found)

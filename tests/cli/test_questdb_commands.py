@@ -72,6 +72,22 @@ def test_a_table_of_an_exporter_is_repaired(stage1, both, questdb):
     assert stage1("check").code == 0
 
 
+def test_the_doctor_reads_on_where_a_table_cannot_be_rebuilt(stage1, both, questdb):
+    assert stage1("dataset", "create", "a" * 115).code == 0  # no room for the names of a rebuild
+    assert stage1("dataset", "create", "btc").code == 0
+    questdb.execute("ALTER TABLE indicators_btc ADD COLUMN größe DOUBLE")
+    exported(questdb, "ohlcv_eth")
+    assert stage1("dataset", "create", "eth").code == 1
+    ran = stage1("questdb", "doctor")
+    assert ran.code == 1
+    assert "indicators_btc: keys not looked at: The column name 'größe' is not ASCII" in ran.out
+    assert "ohlcv_eth: 100 of 201 rows repeat a key" in ran.out
+    ran = stage1("questdb", "rebuild", "indicators_btc", "--dry-run")
+    assert (ran.code, "refused: The column name 'größe'" in ran.out) == (0, True), ran
+    ran = stage1("questdb", "rebuild", f"ohlcv_{'a' * 115}", "--dry-run")
+    assert (ran.code, "its name is too long" in ran.out) == (0, True), ran
+
+
 def test_wipes_show_their_rows_and_want_a_name(stage1, both, questdb):
     questdb.execute("CREATE TABLE other AS (SELECT x FROM long_sequence(7))")
     for words, left in (("--registered", {"other"}), ("--everything", set())):
