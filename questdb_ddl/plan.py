@@ -189,7 +189,8 @@ def _endangered_by_ttl(
     if ttl and table.ttl_months is not None and ahead_of(live, datetime.now(UTC)):
         yield (
             f"it holds a row of {(live.max_timestamp or '')[:10]}, and a TTL that counts back from "
-            "there deletes the rest; move that row first (rebuild with fix_timestamps)"
+            "there deletes the rest; first drop its partition, or rebuild with fix_timestamps "
+            "where its unit is wrong"
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stage1_schema.cli import Stage1, console, pass_context
+from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import retention, retention_apply
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def apply(
 ) -> None:
     """Archive what goes, check the archive, then drop it from QuestDB.
 
+    The exit code is 1 where something was refused; the rest goes all the same.
+
     Example: stage1 retention apply --confirm stage1_trading --directory /backup/stage1
     """
     intent = retention.plan(context.settings)
@@ -72,6 +75,11 @@ def apply(
         )
     for entry in done:
         click.echo(f"{entry.table}: {entry.rows:,} rows went, kept in {directory / entry.archive}")
+    if intent.refusals:
+        raise Stage1Error(
+            f"Nothing old goes of what was refused: {'; '.join(intent.refusals)}.",
+            next_step="mend that and run the same command again.",
+        )
 
 
 def _show(intent: RetentionPlan) -> None:

@@ -120,7 +120,7 @@ def plan(settings: Settings, now: datetime | None = None) -> RetentionPlan:
             if table.suspended:
                 refusals.append(f"{name} is suspended; {table.remedy}")
             elif rule.counted_from == "row":
-                refusal = _ahead(table, now) or _wrong_unit(questdb, table)
+                refusal = _ahead(questdb, table, now) or _wrong_unit(questdb, table)
                 refusals += [refusal] if refusal else []
                 going += [] if refusal else _old_months(questdb, table, rule, now)
             else:
@@ -160,13 +160,20 @@ def _per_run_tables(connection: Connection, now: datetime) -> dict[str, str]:
     return old
 
 
-def _ahead(table: LiveTable, now: datetime) -> str | None:
+def _ahead(questdb: Client, table: LiveTable, now: datetime) -> str | None:
     if not ahead_of(table, now):
         return None
+    day = (table.max_timestamp or "").partition("T")[0]
+    if suspects(questdb, table).too_late:
+        mended = f"stage1 questdb rebuild {table.name} --fix-timestamps moves it"
+    else:
+        mended = (
+            f"if its month holds nothing else, ALTER TABLE {quote(table.name)} DROP PARTITION LIST "
+            f"{literal(partitions(questdb, table)[-1].name)}"
+        )
     return (
-        f"{table.name} holds a row of {(table.max_timestamp or '')[:10]}, ahead of the clock: by "
-        "such a row the rest counts as old. See stage1 questdb doctor, then stage1 questdb rebuild "
-        f"{table.name} --fix-timestamps"
+        f"{table.name} holds a row of {day}, ahead of the clock: by such a row the rest counts as "
+        f"old. See stage1 questdb doctor; {mended}"
     )
 
 

@@ -46,6 +46,17 @@ def test_without_the_name_it_shows_and_does_nothing(stage1, both, tmp_path, conf
     assert not archive.exists()
 
 
+def test_what_is_refused_is_no_success(stage1, both, tmp_path):
+    with Client(both.questdb.url) as questdb:
+        questdb.execute("INSERT INTO indicator_bars (timestamp) VALUES ('2099-01-01')")
+        questdb.wait_for("indicator_bars")
+    command = ("retention", "apply", "--directory", str(tmp_path / "archive"))
+    ran = stage1(*command, "--confirm", both.postgres.database)
+    assert ran.code == 1
+    (line,) = ran.error_lines
+    assert "indicator_bars holds a row of 2099-01-01, ahead of the clock" in line
+
+
 @pytest.mark.parametrize("form", ["parquet", "csv.gz"])
 def test_with_the_name_it_archives_and_drops(stage1, both, tmp_path, form):
     archive = tmp_path / "archive"

@@ -171,6 +171,16 @@ def test_a_row_of_the_future_stops_it(stores, lines):
     intent = retention.plan(stores)
     assert intent.going == ()
     assert "ahead of the clock" in intent.refusals[0]
+    assert f"DROP PARTITION LIST '{NOW + timedelta(days=4000):%Y-%m}'" in intent.refusals[0]
+
+
+def test_a_row_in_too_fine_a_unit_is_moved(stores, questdb, lines):
+    lines(bar(LIMIT - timedelta(days=100)))
+    questdb.execute("INSERT INTO indicator_bars (timestamp, open) VALUES (200000000000000000, 1)")
+    questdb.wait_for("indicator_bars")
+    (refusal,) = retention.plan(stores).refusals
+    assert "holds a row of 8307-" in refusal
+    assert refusal.endswith("rebuild indicator_bars --fix-timestamps moves it")
 
 
 def test_bars_in_a_wrong_unit_are_no_old_bars(stores, questdb, lines):
