@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stage1_schema.cli import Stage1, console, pass_context
-from stage1_schema.ops import registration_drop
+from stage1_schema.ops import dropping, registration_drop
 
 
 @click.command("drop")
@@ -43,5 +43,4 @@ def command(
         click.echo(f"QuestDB: kept {name}")
     if path:
         click.echo(f"PostgreSQL: rows kept in {path}")
-    for name in done.came_back:
-        click.echo(f"A writer created {name} again: stop it, then stage1 questdb drop {name}")
+    dropping.refuse_return(done)

@@ -53,9 +53,4 @@ def command(
         click.echo(f"kept {name}")
     for name in intent.left:
         click.echo(f"left, because others claim it too: {name}")
-    if done.came_back:
-        raise Stage1Error(
-            f"A writer created {', '.join(done.came_back)} again, by day and without "
-            "deduplication.",
-            next_step="stop the writer, or set line.auto.create.new.tables=false; then drop again.",
-        )
+    dropping.refuse_return(done)

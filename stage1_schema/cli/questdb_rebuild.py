@@ -37,7 +37,7 @@ def command(
     Example: stage1 questdb rebuild ohlcv_btc25_4h --dry-run
     """
     settings = context.settings
-    if drop_old:
+    if drop_old is not None:
         rows = series.drop_old(settings, table, drop_old)
         click.echo(f"Dropped {drop_old} with {rows:,} rows; each has its row in {table}.")
         return

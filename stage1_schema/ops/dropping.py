@@ -181,6 +181,17 @@ def carry_out(
     return Dropped(tuple(dropped), tuple(kept), back)
 
 
+def refuse_return(done: Dropped) -> None:
+    """Raise Stage1Error where a writer created a table again, which it does without its keys."""
+    if done.came_back:
+        raise Stage1Error(
+            f"A writer created {', '.join(done.came_back)} again, by day and without "
+            "deduplication.",
+            next_step="stop the writer, or set line.auto.create.new.tables=false; then stage1 "
+            f"questdb drop {done.came_back[0]}.",
+        )
+
+
 def _came_back(questdb: Client, names: Collection[str], seconds: float) -> tuple[str, ...]:
     """Return which of `names` a writer created again within `seconds`."""
     deadline = time.monotonic() + seconds

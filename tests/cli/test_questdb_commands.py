@@ -1,8 +1,11 @@
 """The QuestDB commands from a shell: a dataset's way through both stores."""
 
 import json
+import threading
+import time
 
 import pytest
+import urllib3
 
 from questdb_ddl import live_tables
 from stage1_schema.ops import migrate
@@ -86,6 +89,40 @@ def test_the_doctor_reads_on_where_a_table_cannot_be_rebuilt(stage1, both, quest
     assert (ran.code, "refused: The column name 'größe'" in ran.out) == (0, True), ran
     ran = stage1("questdb", "rebuild", f"ohlcv_{'a' * 115}", "--dry-run")
     assert (ran.code, "its name is too long" in ran.out) == (0, True), ran
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("dataset", "drop", "btc", "--drop"), ("questdb", "drop", "--dataset", "btc")],
+    ids=" ".join,
+)
+def test_a_table_that_a_writer_brings_back_is_no_success(stage1, questdb, command):
+    assert stage1("dataset", "create", "btc").code == 0
+    ended = threading.Event()
+
+    def write():
+        while not ended.wait(0.05):
+            line = f"ohlcv_btc open=1.5 {time.time_ns()}\n"
+            urllib3.request("POST", f"{questdb.url}/write", body=line)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        ran = stage1(*command, "--confirm", "btc")
+    finally:
+        ended.set()
+        writer.join()
+    assert ran.code == 1
+    (line,) = ran.error_lines
+    assert "A writer created ohlcv_btc again" in line
+    assert line.endswith("stage1 questdb drop ohlcv_btc.")
+
+
+def test_an_old_table_without_a_name_is_none(stage1):
+    assert stage1("dataset", "create", "btc").code == 0
+    ran = stage1("questdb", "rebuild", "ohlcv_btc", "--drop-old", "")
+    assert ran.code == 1
+    assert len(ran.error_lines) == 1, ran
 
 
 def test_wipes_show_their_rows_and_want_a_name(stage1, both, questdb):
