@@ -78,6 +78,11 @@ def plain_errors(settings: PostgresSettings) -> Iterator[None]:
         raise _explain_statement(error, settings) from error
     except Stage1Error:
         raise
+    except UnicodeEncodeError as error:  # an argument of bytes that are no UTF-8
+        raise PostgresError(
+            f"{error.object!a} is no text that PostgreSQL takes.",
+            next_step="write it in UTF-8.",
+        ) from None
     except Exception as error:
         from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 

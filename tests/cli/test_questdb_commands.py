@@ -155,6 +155,7 @@ def test_server_check_prints_what_server_conf_lacks(stage1):
         ("questdb", "drop", "unheard_of"),
         ("dataset", "show", "unheard_of"),
         ("dataset", "create", "--", "--"),
+        ("dataset", "create", "btc", "--symbol", "\udcff"),
     ],
     ids=" ".join,
 )
