@@ -80,8 +80,9 @@ def plan_table(settings: Settings, name: str) -> DropPlan:
 
 def plan_dataset(settings: Settings, slug: str) -> DropPlan:
     """Return what dropping the tables of a dataset, its runs and simulations takes."""
-    mine = series.catalogue(settings).of_dataset(slug)
-    if not mine:
+    declarations = series.catalogue(settings)
+    mine = declarations.of_dataset(slug)
+    if slug not in declarations.datasets:
         raise Stage1Error(f"There is no dataset {slug}.", next_step="stage1 dataset list.")
     names = {found.table.name.lower() for found in mine if found.datasets == (slug,)}
     left = [

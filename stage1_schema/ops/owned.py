@@ -97,10 +97,14 @@ class Owned:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every declared table, and the recorded names that QuestDB would not take, with reasons."""
+    """Every declared table, and the recorded names that QuestDB would not take, with reasons.
+
+    `datasets` are the slugs of all, also of one that records no name but shared or unusable ones.
+    """
 
     owned: tuple[Owned, ...]
     unusable: tuple[str, ...] = ()
+    datasets: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, claims: Iterable[Claim]) -> Catalogue:
@@ -111,7 +115,9 @@ class Catalogue:
         owned = {found.table.name.lower(): found for found in SHARED.owned}
         indicators: dict[str, str] = {}
         unusable = []
+        datasets = set()
         for claim in claims:
+            datasets.add(claim.dataset)
             try:
                 table = claim.declare()
             except DeclarationError as error:
@@ -127,7 +133,7 @@ class Catalogue:
                 owned[key] = replace(found, table=both, claims=(*found.claims, claim))
         bars = with_indicators(INDICATOR_BARS, indicators.values())
         owned[bars.name] = Owned(bars, Role.SHARED)
-        return cls(tuple(owned.values()), tuple(unusable))
+        return cls(tuple(owned.values()), tuple(unusable), frozenset(datasets))
 
     @property
     def tables(self) -> tuple[Table, ...]:

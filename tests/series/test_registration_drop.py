@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from questdb_ddl import live_tables
 from stage1_schema.errors import ConfirmationError, Stage1Error
 from stage1_schema.ops import registration_drop
 from tests.plugins.databases import ROLES, as_role
@@ -45,6 +46,21 @@ def test_drop_keeps_rows_aside_and_goes_on_after_a_failure(
     assert execute("SELECT count(*) FROM walkforward_runs") == [(0,)]
     (kept,) = names(questdb)
     assert kept.startswith("ohlcv_btc_retired_")
+
+
+@pytest.mark.parametrize("recorded", ["indicator_bars", "bad/name"], ids=["shared", "unusable"])
+def test_a_dataset_without_a_table_of_its_own(stores, questdb, execute, tmp_path, recorded):
+    execute(
+        "INSERT INTO datasets (dataset_id, dataset_slug, ohlcv_measurement, indicator_measurement)"
+        " VALUES (gen_random_uuid(), 'old', %s, %s)",
+        recorded,
+        recorded,
+    )
+    intent = registration_drop.plan_drop(stores, "old")
+    assert intent.series.targets == ()
+    registration_drop.drop(stores, intent, keep=True, directory=tmp_path)
+    assert execute("SELECT dataset_slug FROM datasets") == [("btc",)]
+    assert "indicator_bars" in live_tables(questdb)
 
 
 def test_drop_for_good(stores, questdb, execute, lines, tmp_path):
