@@ -150,12 +150,14 @@ class Run:
                 raise TableSuspended(each.name, remedy=each.remedy)
         self._widen(target, found)
         target = self._stands(target_name) or target
+        # What came while the name was free is kept nowhere else: all of it stays.
+        kept = source in {self.names.table, self.names.old}
         return Copy(
             self.client,
             found,
             target.to_table(),
             fix_timestamps=self.names.fixed,
-            only=self.only,
+            only=self.only if kept else "",
         )
 
     def _widen(self, table: LiveTable, like: LiveTable) -> None:

@@ -74,6 +74,24 @@ def test_a_writer_that_sends_the_key_as_text(client, name, kind):
                                                           {"n": 4, "tag": None}]  # fmt: skip
 
 
+def test_what_is_written_while_the_name_is_free_is_kept_aside_or_stays(client, table, ilp):
+    """Also rows of what goes: nobody archived those."""
+
+    def write(step):
+        if step == f"renamed {table.name} to {table.name}__old_trimmed":
+            late = [f"{table.name},tag={tag} n=7i {JANUARY * 10**6}" for tag in ("t0", "t5")]
+            assert ilp(table.name, late) == 204
+
+    done = trim(client, table, "tag", ["t0"], write, writers_stopped=True)
+    assert client.query(f"select n from {done.kept_as} where tag = 't0'") == [
+        {"n": n} for n in range(3)
+    ]
+    assert client.query(f"select tag from {table.name} where n = 7 order by tag") == [
+        {"tag": "t0"},
+        {"tag": "t5"},
+    ]
+
+
 def killed_after(client, table, step, values):
     steps = 0
 
