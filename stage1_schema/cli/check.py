@@ -16,8 +16,8 @@ from stage1_schema.ops import drift
 def command(context: Stage1, *, as_json: bool) -> None:
     """Compare both stores with what is declared, a line for each difference.
 
-    It takes no lock that a reader or writer could feel. The exit code is 0 when nothing differs,
-    else 1.
+    It takes no lock that a reader or writer could feel. The exit code is 0 when nothing differs
+    and no QuestDB table is suspended, else 1.
 
     Example: stage1 check --json
     """
@@ -31,4 +31,4 @@ def command(context: Stage1, *, as_json: bool) -> None:
             click.echo(str(line))
         compared = len(found.postgres) + len(found.questdb) - len(found.skipped)
         click.echo(f"{len(found.different)} of {compared:,} compared differ.")
-    click.get_current_context().exit(1 if found.different else 0)
+    click.get_current_context().exit(0 if found.equal else 1)

@@ -26,7 +26,7 @@ def command(context: Stage1) -> None:
         if table.times:
             click.echo(f"{table.table}: {table.times}")
         if table.unread:
-            click.echo(f"{table.table}: keys not looked at: {table.unread}")
+            click.echo(f"{table.table}: not read in full: {table.unread}")
     if ill:
         click.echo("Next: stage1 questdb rebuild TABLE [--fix-timestamps] --dry-run")
     click.echo(f"{len(found)} tables read, {len(ill)} with findings.")

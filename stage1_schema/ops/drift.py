@@ -35,9 +35,14 @@ class Check:
         """What was not compared."""
         return tuple(each for each in (*self.postgres, *self.questdb) if each.skipped)
 
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs, and no QuestDB table is suspended: then nobody can tell."""
+        return not self.different and not any(each.left_out for each in self.questdb)
+
     def to_data(self) -> dict[str, Any]:
         """Return plain data for `--json`."""
-        return {**asdict(self), "equal": not self.different}
+        return {**asdict(self), "equal": self.equal}
 
 
 def check(settings: Settings) -> Check:

@@ -21,7 +21,6 @@ from questdb_ddl import (
 from questdb_ddl import drop_old as drop_kept
 from questdb_ddl import plan_rebuild as plan_of_rebuild
 from questdb_ddl import rebuild as carry_out_rebuild
-from questdb_ddl.introspect import table_names
 from questdb_ddl.rebuild_names import rebuilt_table
 from questdb_ddl.tables import INDICATOR_BARS, indicators_table, ohlcv_table
 from stage1_schema.connect import engine, plain_errors
@@ -273,13 +272,15 @@ def diagnose(
     declarations = catalogue(settings)
     found = []
     with plain_questdb_errors(), long_client(settings) as questdb:
-        standing = {name.lower() for name in table_names(questdb)}
+        standing = live_tables(questdb, [table.name for table in declarations.tables])
         for table in declarations.tables:
-            if table.name.lower() in standing:
+            if stands := standing.get(table.name.lower()):
                 progress(table.name)
                 intent = plan_of_rebuild(questdb, table, writers_stopped=True)
                 repeated = intent.rows - intent.keys
                 times = str(intent.suspects)
                 unread = "" if intent.target else "; ".join(intent.refusals) or _UNDER_WAY
+                if stands.suspended:
+                    unread = f"suspended, with rows that nobody sees; {stands.remedy}"
                 found.append(Diagnosis(table.name, intent.rows, repeated, times, unread))
     return tuple(found)
