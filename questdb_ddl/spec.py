@@ -25,6 +25,9 @@ MONTHS_PER_YEAR = 12
 NO_TTL_MONTHS = 1000 * MONTHS_PER_YEAR
 """QuestDB cannot remove a TTL again; 1,000 years stand for none."""
 
+MAX_INT = 2**31 - 1
+"""QuestDB reads the WAL parameters as 32 bits, and a larger o3MaxLag as a negative one."""
+
 
 class PartitionBy(StrEnum):
     """How a table is cut into partitions by its designated timestamp (UTC)."""
@@ -46,6 +49,10 @@ class Column:
 
     def __post_init__(self) -> None:
         check_column_name(self.name)
+        if not isinstance(self.type, ColumnType):
+            raise DeclarationError(
+                f"The column {self.name} has {self.type!r} for a type; parse_type makes one."
+            )
         if isinstance(self.type, Other):
             raise DeclarationError(
                 f"The column {self.name} has the unknown type {self.type}; declare a known one."
@@ -126,8 +133,8 @@ class Table:
             ("max_uncommitted_rows", self.max_uncommitted_rows),
             ("o3_max_lag_ms", self.o3_max_lag_ms),
         ):
-            if value is not None and value < 1:
-                self._fail(f"has {label}={value}; it is 1 or more")
+            if value is not None and not 1 <= value <= MAX_INT:
+                self._fail(f"has {label}={value}; it lies between 1 and {MAX_INT}")
 
     def _checked_keys(self) -> tuple[str, ...]:
         keys = []

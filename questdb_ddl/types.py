@@ -18,6 +18,7 @@ from questdb_ddl.errors import DeclarationError
 
 MAX_SYMBOL_CAPACITY = 2**30
 MAX_CACHED_SYMBOL_CAPACITY = 2**25
+MAX_INDEX_CAPACITY = 2**23
 MAX_GEOHASH_BITS = 60
 MAX_DECIMAL_PRECISION = 76
 MAX_ARRAY_DIMENSIONS = 32
@@ -135,9 +136,10 @@ class Symbol(ColumnType):
             )
         if self.index_capacity is not None and not self.index:
             raise DeclarationError("A symbol with index_capacity needs index=True.")
-        if self.index_capacity is not None and self.index_capacity < 2:  # noqa: PLR2004 - one row per block is no block
+        if self.index_capacity is not None and not 2 <= self.index_capacity <= MAX_INDEX_CAPACITY:  # noqa: PLR2004 - one row per block is no block
             raise DeclarationError(
-                f"A symbol's index capacity is 2 or more, not {self.index_capacity}."
+                f"A symbol's index capacity lies between 2 and {MAX_INDEX_CAPACITY}, not "
+                f"{self.index_capacity}."
             )
 
     def __str__(self) -> str:

@@ -50,6 +50,8 @@ def test_a_declared_one_keeps_its_place_and_its_spelling():
         ({"partition_by": PartitionBy.YEAR, "ttl_months": 18}, "no whole year"),
         ({"max_uncommitted_rows": 0}, "max_uncommitted_rows=0"),
         ({"o3_max_lag_ms": -1}, "o3_max_lag_ms=-1"),
+        ({"o3_max_lag_ms": 2**31}, "between 1 and 2147483647"),
+        ({"max_uncommitted_rows": 2**31}, "between 1 and 2147483647"),
         ({"dedup_keys": ("timestamp", "b")}, "no column b"),
         ({"dedup_keys": ("a",)}, "leaves the designated timestamp out"),
         ({"dedup_keys": ("timestamp", "a", "A")}, "deduplication key A twice"),
@@ -70,6 +72,11 @@ def test_a_wrong_declaration_fails_at_construction(change, says):
 def test_a_wrong_column_fails_too(name):
     with pytest.raises(DeclarationError):
         Column(name, DOUBLE)
+
+
+def test_a_type_in_text_is_none():
+    with pytest.raises(DeclarationError, match="has 'DOUBLE' for a type; parse_type"):
+        Column("a", "DOUBLE")
 
 
 def test_an_unknown_type_cannot_be_declared():

@@ -78,11 +78,12 @@ def test_what_is_no_type_is_refused(text):
         (lambda: types.Symbol(2**25 + 1), "between 2 and 33554432"),
         (lambda: types.Symbol(2**30 + 1, cache=False), "between 2 and 1073741824"),
         (lambda: types.Symbol(index_capacity=64), "needs index=True"),
-        (lambda: types.Symbol(index=True, index_capacity=1), "is 2 or more"),
+        (lambda: types.Symbol(index=True, index_capacity=1), "between 2 and 8388608"),
+        (lambda: types.Symbol(index=True, index_capacity=2**23 + 1), "not 8388609"),
         (lambda: types.Geohash(0), "1 to 60 bits"),
         (lambda: types.Array(33), "1 to 32 dimensions"),
     ],
-    ids=["capacity", "cached", "uncached", "no index", "index block", "geohash", "array"],
+    ids=["capacity", "cached", "uncached", "no index", "block", "large block", "geohash", "array"],
 )
 def test_wrong_parameters_fail_at_construction(make, says):
     with pytest.raises(DeclarationError, match=says):
