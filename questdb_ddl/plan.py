@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from questdb_ddl import render
 from questdb_ddl.diff import NEEDS_REBUILD, Difference, DifferenceKind, compare
 from questdb_ddl.rebuild_names import in_the_way
-from questdb_ddl.spec import Table, check_distinct
+from questdb_ddl.spec import Kind, Table, check_distinct
 from questdb_ddl.types import Symbol, is_widening
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _refused(table: Table, live: LiveTable, differences: list[Difference]) -> It
                 f"{difference.column} from {difference.live} to {difference.declared} would lose "
                 "values without a word; rebuild the table"
             )
-    if differences and live.has_parquet is not False:
+    if differences and live.kind is Kind.TABLE and live.has_parquet is not False:
         holds = (
             "has Parquet partitions" if live.has_parquet else "was not asked for Parquet partitions"
         )

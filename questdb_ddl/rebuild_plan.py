@@ -117,7 +117,7 @@ def plan_rebuild(
     found = Suspects()
     target = None
     rows = keys = rounded = 0
-    if not refusals or live.designated_timestamp:
+    if live.kind is Kind.TABLE and live.designated_timestamp:
         found = suspects(client, live)
         target = _target_or_reason(declared, live, refusals)
     if target is not None:
@@ -134,9 +134,8 @@ def plan_rebuild(
         reasons.append(f"{rows - keys:,} rows repeat the keys of another row")
     if fix_timestamps and found.movable:
         reasons.append(f"{found.movable:,} rows stand at a time in a wrong unit")
-    sizes = client.query(f"select sum(diskSize) size from table_partitions({literal(live.name)})")
     return RebuildPlan(
-        live.name, target, rows, keys, (sizes[0]["size"] or 0) if sizes else 0, found,
+        live.name, target, rows, keys, _disk_bytes(client, live), found,
         tuple(reasons), tuple(refusals), fix_timestamps=fix_timestamps, rounded=rounded,
     )  # fmt: skip
 
@@ -204,8 +203,11 @@ def _refusals(client: Client, declared: Table, live: LiveTable) -> Iterator[str]
             "the declaration has no deduplication keys, so rows written meanwhile could not be "
             "carried over without doubling some; declare keys"
         )
-    if live.kind is not Kind.TABLE or live.designated_timestamp is None:
-        yield f"it is a {live.kind} without a designated timestamp; only tables are rebuilt"
+    if live.kind is not Kind.TABLE:
+        yield f"it is a {live.kind}; only tables are rebuilt"
+        return
+    if live.designated_timestamp is None:
+        yield "it has no designated timestamp; only a table with one is rebuilt"
         return
     if live.suspended:
         yield f"it is suspended and holds rows that no copy sees; {live.remedy}"
@@ -222,6 +224,13 @@ def _refusals(client: Client, declared: Table, live: LiveTable) -> Iterator[str]
         )
     if len(live.name) > MAX_NAME_LENGTH - len("_old_20250101T000000Z"):
         yield "its name is too long for the names of a rebuild"
+
+
+def _disk_bytes(client: Client, live: LiveTable) -> int:
+    if live.kind is not Kind.TABLE:
+        return 0
+    sizes = client.query(f"select sum(diskSize) size from table_partitions({literal(live.name)})")
+    return (sizes[0]["size"] or 0) if sizes else 0
 
 
 def _expires_sooner(declared: Table, live: LiveTable) -> bool:

@@ -242,6 +242,17 @@ def _view(client, name):
     return table_of(name)
 
 
+def _a_view(client, name):
+    client.execute(f"CREATE TABLE {name}_base (n LONG, t TIMESTAMP) TIMESTAMP(t) PARTITION BY DAY")
+    client.execute(f"CREATE VIEW {name} AS (SELECT * FROM {name}_base)")
+    return table_of(name)
+
+
+def _no_timestamp(client, name):
+    client.execute(f"CREATE TABLE {name} (n LONG)")
+    return table_of(name)
+
+
 def _parquet(client, name):
     client.execute(
         f"CREATE TABLE {name} (n LONG, timestamp TIMESTAMP) TIMESTAMP(timestamp)"
@@ -263,6 +274,8 @@ def _parquet(client, name):
         (_lossy, "1 values of n do not survive DOUBLE becoming LONG"),
         (_view, "the materialized view .*_view reads it"),
         (_parquet, "Parquet partitions"),
+        (_a_view, "it is a view; only tables"),
+        (_no_timestamp, "no designated timestamp"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -276,6 +289,8 @@ def test_refused_where_it_would_lose_something(client, name, make, says):
         assert not [t for t in live_tables(client) if "__" in t]
     finally:
         client.execute(f"DROP MATERIALIZED VIEW IF EXISTS {name}_view")
+        if make is _a_view:
+            client.execute(f"DROP VIEW {name}")
 
 
 def test_refused_while_suspended(client, name, suspend):
