@@ -27,6 +27,7 @@ class Hazard(StrEnum):
     DELETES_DATA = "deletes data"
     DROPS_DEDUPLICATION = "drops deduplication"
     KEEPS_DUPLICATES = "keeps duplicates that are already there"
+    MERGES_ROWS = "makes one row of rows that a key told apart"
     REWRITES_COLUMN = "rewrites a column"
 
 
@@ -240,8 +241,11 @@ def _table_statements(table: Table, live: LiveTable, difference: Difference) -> 
     if difference.kind is DifferenceKind.DEDUP_KEYS:
         if not table.dedup_keys:
             return [(render.dedup_disable(name), (Hazard.DROPS_DEDUPLICATION,))]
-        hazards = () if live.row_count == 0 else (Hazard.KEEPS_DUPLICATES,)
-        return [(render.dedup_enable(name, table.dedup_keys), hazards)]
+        kept = () if live.row_count == 0 else (Hazard.KEEPS_DUPLICATES,)
+        declared = {key.lower() for key in table.dedup_keys}
+        fewer = any(key.lower() not in declared for key in live.dedup_keys)
+        merged = (Hazard.MERGES_ROWS,) if fewer else ()
+        return [(render.dedup_enable(name, table.dedup_keys), (*kept, *merged))]
     if difference.kind is DifferenceKind.TTL:
         shorter = table.ttl_months is not None and table.ttl_months < (live.ttl_months or 2**31)
         hazards = (Hazard.DELETES_DATA,) if shorter and live.row_count != 0 else ()

@@ -119,11 +119,16 @@ def with_columns(**new):
                 ('ALTER TABLE "t" DEDUP ENABLE UPSERT KEYS("timestamp", "tag")', ()),
             ],
         ),
+        (
+            {"dedup_keys": ("timestamp",)},
+            {"dedup_keys": KEYS, "row_count": 0},
+            [('ALTER TABLE "t" DEDUP ENABLE UPSERT KEYS("timestamp")', (Hazard.MERGES_ROWS,))],
+        ),
     ],
     ids=[
         "nothing to do", "missing column", "widening", "varchar to symbol", "dedup over rows",
         "dedup over nothing", "dedup off", "shorter TTL", "longer TTL", "no TTL", "parameters",
-        "symbol", "columns before keys",
+        "symbol", "columns before keys", "fewer keys",
     ],
 )  # fmt: skip
 def test_steps(declared, live, expected):
