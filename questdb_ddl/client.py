@@ -32,7 +32,7 @@ _ANSWERS = ("error", "dataset", "ddl", "dml")
 _NO_URL = "The QuestDB URL is not one; it looks like http://host:9000."
 _REFUSED_LOGIN = (401, 403)
 _OVERTAKEN = "cached query plan cannot be used because table schema has changed"
-_OVERTAKEN_WAITS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_OVERTAKEN_WAITS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 HEADER_BUFFER = 64448
 """What http.request.header.buffer.size is in bytes unless server.conf says otherwise."""
 
