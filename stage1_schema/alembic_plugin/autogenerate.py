@@ -39,7 +39,7 @@ def register(plugin: Plugin) -> None:
         _quiet, "autogenerate", "stage1", priority=DispatchPriority.FIRST, qualifier="postgresql"
     )
     plugin.add_autogenerate_comparator(
-        _leave_generated, "column", "server_default", priority=DispatchPriority.FIRST
+        _leave_default, "column", "server_default", priority=DispatchPriority.FIRST
     )
 
 
@@ -61,7 +61,7 @@ def _quiet(_context: AutogenContext, _upgrade_ops: UpgradeOps) -> PriorityDispat
     return PriorityDispatchResult.CONTINUE
 
 
-def _leave_generated(
+def _leave_default(
     _context: AutogenContext,
     _alter: ops.AlterColumnOp,
     _schema: str | None,
@@ -70,8 +70,14 @@ def _leave_generated(
     live: Column[Any],
     declared: Column[Any],
 ) -> PriorityDispatchResult:
-    """Keep Alembic from generated columns and identities, which it cannot change: we can."""
+    """Keep Alembic from generated columns and identities, which it cannot change: we can.
+
+    From a text with a quote in it as well: Alembic 1.20.1 compares it unquoted, a syntax error.
+    """
     if any(isinstance(each.server_default, Computed | Identity) for each in (live, declared)):
+        return PriorityDispatchResult.STOP
+    text = getattr(declared.server_default, "arg", None)
+    if isinstance(text, str) and "'" in text:
         return PriorityDispatchResult.STOP
     return PriorityDispatchResult.CONTINUE
 
@@ -83,7 +89,7 @@ def directives(context: MigrationContext, _: object, scripts: list[MigrationScri
     """
     if not scripts:  # a caller's own hook took it
         return
-    from stage1_schema.alembic_plugin import rendering  # noqa: F401, PLC0415 - it registers
+    from stage1_schema.alembic_plugin import rendering  # noqa: PLC0415 - it registers
 
     script = scripts[0]
     script.rev_id = frozen.next_number(context.opts["script"])
@@ -109,6 +115,7 @@ def directives(context: MigrationContext, _: object, scripts: list[MigrationScri
         return
     from stage1_schema.alembic_plugin import online_revision  # noqa: PLC0415 - as above
 
+    rendering.keep_text(context)
     after = frozen.next_number(context.opts["script"], 2)
     scripts[:] = online_revision.split(context, script, after)
 

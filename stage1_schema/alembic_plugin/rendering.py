@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alembic.autogenerate import renderers
 from alembic.operations import ops
@@ -43,8 +43,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from alembic.operations import MigrateOperation
+    from alembic.runtime.migration import MigrationContext
 
 _RUN = re.compile(r"op\.run_sql_file\(\s*[\"'](\d{4})/([^\"']+)\.sql[\"']\s*\)")
+_BIND = re.compile(r"(?<![:\w\\]):\w+(?!:)|\\:")
+"""What SQLAlchemy would read as a bind parameter, or as a colon that is none."""
 SHORT = 60
 
 
@@ -87,6 +90,23 @@ def _render_primary_key(_: object, operation: ops.CreatePrimaryKeyOp) -> str:
     # Alembic 1.20.1 registers a renderer that only raises NotImplementedError.
     name, columns = operation.constraint_name, list(operation.columns)
     return f"op.create_primary_key({name!r}, {operation.table_name!r}, {columns!r})"
+
+
+def keep_text(context: MigrationContext) -> None:
+    """Have expressions written so that the revision says what was declared.
+
+    As they come, `%` is doubled for psycopg, and is so once more when the revision runs; and a
+    colon that was escaped in the declaration would be a bind parameter in the revision.
+    """
+    impl: Any = context.impl
+    written = impl.render_ddl_sql_expr
+
+    def render(expression: Any, *, is_index: bool = False, **given: Any) -> str:  # noqa: ANN401
+        text: str = written(expression, is_index=is_index, **given).replace("%%", "%")
+        # An index's expression becomes a literal column, in which a colon is a colon.
+        return text.replace(":", r"\:") if not is_index and _BIND.search(text) else text
+
+    impl.render_ddl_sql_expr = render
 
 
 @write_hooks.register("freeze")
