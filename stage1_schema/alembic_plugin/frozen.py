@@ -17,8 +17,13 @@ _MAKES = re.compile(
 
 
 def next_number(script: ScriptDirectory, after: int = 1) -> str:
-    """Return the number of the revision so many `after` the head: 0001, 0002 and so on."""
-    return f"{int(script.get_current_head() or '0') + after:04d}"
+    """Return the number of the revision so many `after` the head: 0001, 0002 and so on.
+
+    A head without a number (`alembic merge`, `--rev-id`) counts from the highest below it.
+    """
+    head = script.get_current_head() or "0"
+    below = [head] if head.isdecimal() else [each.revision for each in script.walk_revisions()]
+    return f"{max((int(each) for each in below if each.isdecimal()), default=0) + after:04d}"
 
 
 def newest(script: ScriptDirectory) -> dict[str, Path]:

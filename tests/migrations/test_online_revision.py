@@ -143,3 +143,22 @@ def test_a_column_that_goes_takes_its_index_along(migrated, connection, config, 
     command.upgrade(config, "head")
     command.downgrade(config, "-1")
     assert structure(migrated) == before
+
+
+def test_a_head_without_a_number_is_compared_and_counted_from(
+    migrated, connection, config, checkout
+):
+    versions = checkout / "migrations" / "versions"
+    (versions / "mended.py").write_text(
+        '"""As `alembic revision --rev-id` or `alembic merge` name it."""\n'
+        'revision, down_revision = "mended", "0013"\n'
+        "def upgrade(): pass\n"
+        "def downgrade(): pass\n"
+    )
+    command.upgrade(config, "head")
+    command.check(config)
+    connection.execute("ALTER TABLE stage1_jobs ADD by_hand text")
+    command.revision(config, "change", autogenerate=True)
+    assert (versions / "0014_change.py").exists()
+    command.upgrade(config, "head")
+    command.check(config)
