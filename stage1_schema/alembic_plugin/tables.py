@@ -36,6 +36,7 @@ _TURNS = {
 }
 """What brings a line of a table's definition about."""
 
+_PREPARER: Any = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
 _NULLS = "postgresql_nulls_not_distinct"
 
 
@@ -172,6 +173,9 @@ def _seen(container: OpContainer) -> Iterator[tuple[str, str]]:
                 yield table, str(name)
         if table and isinstance(each, ops.AddColumnOp):
             yield table, each.column.name
+        elif table and isinstance(each, ops.AddConstraintOp):
+            name = _PREPARER.format_constraint(each.to_constraint())  # PostgreSQL cuts a long one
+            yield table, (name or "").strip('"')
 
 
 def _ours(item: Item, declared: Catalogue, live: Catalogue) -> bool:
@@ -221,7 +225,6 @@ def find(kind: str, item: Item, table: sa.Table) -> Any:  # noqa: ANN401 - of th
     if kind == "generated":
         return table.columns.get(item.signature)
     among: Any = table.indexes if kind == "indexes" else table.constraints
-    preparer = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
-    name_of = preparer.format_index if kind == "indexes" else preparer.format_constraint
+    name_of = _PREPARER.format_index if kind == "indexes" else _PREPARER.format_constraint
     named = {(name_of(each) or "").strip('"'): each for each in among if each.name}
     return named.get(item.signature)

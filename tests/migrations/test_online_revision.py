@@ -162,3 +162,24 @@ def test_a_head_without_a_number_is_compared_and_counted_from(
     assert (versions / "0014_change.py").exists()
     command.upgrade(config, "head")
     command.check(config)
+
+
+def test_a_unique_constraint_with_a_long_name_is_made_once(migrated, config, checkout, monkeypatch):
+    """PostgreSQL cuts a name at 63 bytes; the declared one is longer."""
+    copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
+    for table in Base.metadata.tables.values():
+        table.to_metadata(copy)
+    monkeypatch.setattr(Base, "metadata", copy)
+    runs = copy.tables["walkforward_runs"]
+    names = ("dataset_id", "prediction_measurement", "requested_by")
+    runs.append_constraint(sa.UniqueConstraint(*names))
+    (body,) = generate(config, checkout)
+    assert operations(body.split("def downgrade")[0]) == [
+        "op.create_unique_online",
+    ]
+    before = structure(migrated)
+    command.upgrade(config, "head")
+    command.check(config)
+    command.downgrade(config, "-1")
+    assert structure(migrated) == before
+    command.upgrade(config, "head")
