@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from sqlalchemy import CheckConstraint
+
 from stage1_schema import sql
 from stage1_schema.alembic_plugin import catalogue, checks, frozen, tables
 from stage1_schema.alembic_plugin.comparison import (
@@ -34,11 +36,14 @@ if TYPE_CHECKING:
 
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.ops import MigrateOperation, UpgradeOps
+    from sqlalchemy import MetaData
 
     from stage1_schema.alembic_plugin.catalogue import Edge, Item
     from stage1_schema.alembic_plugin.declared import Declared
 
 OBJECTS = ("functions", "views", "triggers")
+NAME_BYTES = 63
+"""How much of a name PostgreSQL keeps."""
 Key = tuple[str, str]
 
 
@@ -96,6 +101,7 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
     connection, metadata = context.connection, context.metadata
     if connection is None or metadata is None or isinstance(metadata, list | tuple):
         return tuple(seen.values())
+    _refuse_long_names(metadata)  # type: ignore[arg-type]
     try:
         declared = build(connection, metadata, sql.objects())  # type: ignore[arg-type]
     except CannotCompareError as error:
@@ -117,6 +123,19 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
     found += rights
     _arrange(plan, upgrade_ops, grant_ops, aside)
     return tuple(found)
+
+
+def _refuse_long_names(metadata: MetaData) -> None:
+    """Raise Stage1Error for a CHECK whose name PostgreSQL would cut: it never compares equal."""
+    for table in metadata.tables.values():
+        for constraint in table.constraints:
+            length = len(str(constraint.name).encode())
+            if isinstance(constraint, CheckConstraint) and length > NAME_BYTES:
+                raise Stage1Error(
+                    f"The name of the CHECK {constraint.name} of {table.name} has {length} bytes; "
+                    f"PostgreSQL keeps {NAME_BYTES}.",
+                    next_step="declare a shorter one.",
+                )
 
 
 def _objects(plan: _Plan) -> Iterator[Comparison]:

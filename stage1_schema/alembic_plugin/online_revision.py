@@ -80,7 +80,11 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
     tables = {each.table_name for each in flat if isinstance(each, whole)}
     fixed = tables | set(_referenced(flat))
     losing = {each.table_name for each in flat if isinstance(each, ops.DropColumnOp)}
-    calls = any(isinstance(each, DropSqlObjectOp) and each.kind == "function" for each in flat)
+    functions = {
+        each.name.partition("(")[0]
+        for each in flat
+        if isinstance(each, DropSqlObjectOp) and each.kind == "function"
+    }
     gone = {
         key: each
         for each in flat
@@ -98,7 +102,7 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
         old = gone.pop(key, None)
         if old is None:
             yield _Step((each,), (new,), (new.reverse(),))
-        elif key[0] not in losing and not calls:
+        elif key[0] not in losing and not _calls(context, old, functions):
             again = old.reverse()
             drop = _drop(key, old)
             back = _online(context, again) or again
@@ -108,9 +112,20 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
             validate = ValidateOnlineOp(key[1], key[0])
             yield _Step((), (validate,), (validate,))  # on the way back it stays valid
     for key, old in gone.items():
-        if isinstance(old, ops.DropIndexOp) and key[0] not in fixed | losing and not calls:
+        if not isinstance(old, ops.DropIndexOp) or _calls(context, old, functions):
+            continue
+        if key[0] not in fixed | losing:
             again = old.reverse()
             yield _Step((old,), (_drop(key, old),), (_online(context, again) or again,))
+
+
+def _calls(
+    context: MigrationContext, old: ops.DropIndexOp | ops.DropConstraintOp, functions: set[str]
+) -> bool:
+    """Tell whether what `old` drops may call one of the `functions`."""
+    made = _online(context, old.reverse()) if functions else None
+    text = str(made.to_diff_tuple()) if made else ""
+    return bool(functions) and (made is None or any(name in text for name in functions))
 
 
 def _drop(key: Key, old: ops.DropIndexOp | ops.DropConstraintOp) -> MigrateOperation:

@@ -206,6 +206,21 @@ def test_changed_signature_is_another_function(developer):
     developer.up_down_up()
 
 
+def test_a_function_that_goes_leaves_what_does_not_call_it_online(developer, connection):
+    connection.execute(
+        "DROP INDEX ix_stage1_jobs_pending;"
+        "CREATE INDEX ix_stage1_jobs_pending ON stage1_jobs (created_at) WHERE status > 'A'"
+    )
+    changed = ("after text", "after text, extra integer DEFAULT 0")
+    developer.edit("functions/stage1_cursor_gone.sql", changed)
+    command.revision(developer.config, "change", autogenerate=True)
+    first, second = sorted((developer.checkout / "migrations" / "versions").glob("*_change*.py"))
+    assert "index" not in first.read_text()
+    assert "op.create_index_online(" in second.read_text()
+    command.upgrade(developer.config, "head")
+    command.check(developer.config)
+
+
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
@@ -289,14 +304,28 @@ def test_a_check_steps_aside_while_its_function_changes(
 def declared_check(monkeypatch):
     """Declare a CHECK of datasets with this text."""
 
-    def declare(text):
+    def declare(text, name="slugged"):
         copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
         for table in Base.metadata.tables.values():
             table.to_metadata(copy)
-        copy.tables["datasets"].append_constraint(sa.CheckConstraint(text, name="slugged"))
+        copy.tables["datasets"].append_constraint(sa.CheckConstraint(text, name=name))
         monkeypatch.setattr(Base, "metadata", copy)
 
     return declare
+
+
+def test_a_check_whose_name_would_be_cut_is_refused(developer, declared_check):
+    """It would never compare equal."""
+    declared_check("symbol <> ''", name="x" * (64 - len("ck_datasets_")))
+    for run in (command.check, lambda config: command.revision(config, "no", autogenerate=True)):
+        with pytest.raises(CommandError, match="has 64 bytes; PostgreSQL keeps 63"):
+            run(developer.config)
+
+
+def test_a_check_of_the_longest_name_is_made_once(developer, declared_check):
+    declared_check("symbol <> ''", name="x" * (63 - len("ck_datasets_")))
+    developer.revise()
+    developer.up_down_up()
 
 
 def test_dependents_step_aside_for_a_type_change(developer, monkeypatch):
