@@ -3,7 +3,8 @@
 The policy stands with the tables (`questdb_ddl.tables.RETENTION`). Bars go by their own time, in
 whole months: a partition goes when its last row is of a month before the one that the limit falls
 into. Predictions, traces and equity carry the bar's time, so they go by the created_at of their
-run in PostgreSQL; rows of runs that PostgreSQL does not know stay and are reported.
+run in PostgreSQL, traces and equity by that of its latest simulation where that is younger; rows of
+runs that PostgreSQL does not know stay and are reported.
 """
 
 from __future__ import annotations
@@ -39,12 +40,17 @@ _PER_RUN = {
     owned.Role.PREDICTIONS: RETENTION[WALKFORWARD_PREDICTIONS.name],
     owned.Role.SIMULATION: RETENTION[TRADING_SIM_TRACES.name],
 }
-_RUNS = text("SELECT run_id::text AS run_id, created_at FROM walkforward_runs")
+# What a simulation of today made of an old run is of today.
+_RUNS = text("""
+SELECT r.run_id::text AS run_id, r.created_at,
+       greatest(r.created_at, max(s.created_at)) AS simulated_at
+  FROM walkforward_runs r LEFT JOIN simulation_runs s USING (run_id) GROUP BY r.run_id
+""")
 _TABLES = text("""
 SELECT coalesce(nullif(prediction_measurement, ''), walk_config ->> 'prediction_measurement')
        AS name, created_at FROM walkforward_runs
 UNION ALL
-SELECT s.questdb_namespace, r.created_at
+SELECT s.questdb_namespace, greatest(r.created_at, s.created_at)
   FROM simulation_runs s JOIN walkforward_runs r USING (run_id)
 """)
 
@@ -104,7 +110,9 @@ def plan(settings: Settings, now: datetime | None = None) -> RetentionPlan:
     """Return what the policy lets go; changes nothing. Raises Stage1Error."""
     now = now or datetime.now(UTC)
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
-        runs = {row.run_id: row.created_at for row in connection.execute(_RUNS)}
+        rows = connection.execute(_RUNS).all()
+        created = {row.run_id: row.created_at for row in rows}
+        simulated = {row.run_id: row.simulated_at for row in rows}
         per_run = _per_run_tables(connection, now)
     going: list[Going] = []
     refusals: list[str] = []
@@ -124,6 +132,7 @@ def plan(settings: Settings, now: datetime | None = None) -> RetentionPlan:
                 refusals += [refusal] if refusal else []
                 going += [] if refusal else _old_months(questdb, table, rule, now)
             else:
+                runs = created if name == WALKFORWARD_PREDICTIONS.name else simulated
                 found, lost = _old_runs(questdb, table, rule, now, runs)
                 going += found
                 unknown += lost

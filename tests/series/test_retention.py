@@ -90,6 +90,27 @@ def test_run_output_goes_by_the_run_and_not_by_the_bar(stores, questdb, lines, r
     assert retention.plan(stores).going == ()
 
 
+@pytest.mark.parametrize(("days", "stays"), [(0, True), (400, False)], ids=["of today", "old"])
+def test_a_simulation_over_an_old_run_goes_by_its_own_age(
+    stores, execute, lines, runs, days, stays
+):
+    execute(
+        "INSERT INTO simulation_runs (simulation_id, run_id, dataset_id, questdb_namespace,"
+        " created_at) SELECT gen_random_uuid(), run_id, dataset_id, 'btc_sim1',"
+        " now() - make_interval(days => %s) FROM walkforward_runs WHERE run_id = %s",
+        days, OLD_RUN,
+    )  # fmt: skip
+    lines(
+        prediction(OLD_RUN, 1, NOW),
+        f"trading_sim_traces,run_id={OLD_RUN},simulation_id=s,mode=long pnl=1.5 {ns(NOW)}",
+        f"trading_sim_equity,run_id={OLD_RUN},simulation_id=s,mode=long equity=1.5 {ns(NOW)}",
+        f"btc_sim1,run_id={OLD_RUN},simulation_id=s,mode=long pnl=1.5 {ns(NOW)}",
+    )
+    going = {each.table for each in retention.plan(stores).going}
+    simulated = {"trading_sim_traces", "trading_sim_equity", "btc_sim1"}
+    assert going == {"walkforward_predictions"} | (set() if stays else simulated)
+
+
 def test_more_than_a_query_can_hold_goes_in_passes(stores, questdb, lines, tmp_path, monkeypatch):
     monkeypatch.setattr(retention, "PER_PASS", 2)
     lines(bar(NOW), *(bar(LIMIT - timedelta(days=40 * month)) for month in range(2, 7)))
