@@ -113,7 +113,7 @@ def plan_rebuild(
     reasons, refusals = [], list(_refusals(client, declared, live))
     refusals += in_its_way(client, live.name)
     if not writers_stopped:
-        refusals += _endangered_writers(client)
+        refusals += endangered_writers(client)
     found = Suspects()
     target = None
     rows = keys = rounded = 0
@@ -157,7 +157,7 @@ def resuming_refusals(
         yield from _refusals(client, declared, copying)
         yield from Copy(client, copying, target).lossy()
     if not writers_stopped:
-        yield from _endangered_writers(client)
+        yield from endangered_writers(client)
 
 
 def target_for(declared: Table, live: LiveTable) -> Table:
@@ -209,6 +209,13 @@ def _refusals(client: Client, declared: Table, live: LiveTable) -> Iterator[str]
     if live.designated_timestamp is None:
         yield "it has no designated timestamp; only a table with one is rebuilt"
         return
+    stamp = declared.designated_timestamp
+    if live.designated_timestamp.lower() != stamp.lower() and live.column(stamp) is not None:
+        yield (
+            f"its column {stamp} is not its designated timestamp, which is "
+            f"{live.designated_timestamp}, and has no place in the new table; rename that column "
+            "first"
+        )
     if live.suspended:
         yield f"it is suspended and holds rows that no copy sees; {live.remedy}"
     views = [str(view["view_name"]) for view in _materialized_views(client, live.name)]
@@ -241,8 +248,8 @@ def _expires_sooner(declared: Table, live: LiveTable) -> bool:
     return declared.ttl_months < live.ttl_months
 
 
-def _endangered_writers(client: Client) -> Iterator[str]:
-    """Yield why a writer that goes on during a rename could lose rows."""
+def endangered_writers(client: Client) -> Iterator[str]:
+    """Yield why a writer that goes on while a table is renamed could lose rows."""
     if parameter(client, "line.tcp.enabled") == "true":
         yield (
             "the server takes ILP over TCP (line.tcp.enabled), and rows of such a writer that are "

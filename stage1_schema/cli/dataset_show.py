@@ -32,7 +32,7 @@ def command(context: Stage1, slug: str, *, as_json: bool) -> None:
             (
                 t["name"],
                 t["role"],
-                f"{t['rows']:,}" if t["stands"] else "missing",
+                f"{t['rows']:,}{', suspended' * t['suspended']}" if t["stands"] else "missing",
                 (t["first"] or "-")[:16],
                 (t["last"] or "-")[:16],
             )

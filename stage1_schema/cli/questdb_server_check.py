@@ -11,7 +11,11 @@ from stage1_schema.ops import server_check
 
 
 @click.command("server-check")
-@click.option("--open-files", type=int, help="The server's `ulimit -n`, which QuestDB hides.")
+@click.option(
+    "--open-files",
+    type=click.IntRange(min=1),
+    help="The server's `ulimit -n`, which QuestDB hides.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @pass_context
 def command(context: Stage1, open_files: int | None, *, as_json: bool) -> None:

@@ -27,10 +27,15 @@ WATCH_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Target:
-    """One table that would go, with its rows of the moment."""
+    """One table that would go, with its rows of the moment; a suspended one may hold more."""
 
     table: str
     rows: int
+    suspended: bool = False
+
+    def __str__(self) -> str:
+        more = ", and what its suspended log holds" if self.suspended else ""
+        return f"{self.table} ({self.rows:,} rows{more})"
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class DropPlan:
     @property
     def summary(self) -> str:
         """One line for people."""
-        listed = ", ".join(f"{t.table} ({t.rows:,} rows)" for t in self.targets) or "no table"
+        listed = ", ".join(map(str, self.targets)) or "no table"
         left = f"; left, because others claim it too: {', '.join(self.left)}" if self.left else ""
         return f"{self.what}: {listed}{left}"
 
@@ -122,12 +127,14 @@ def _targets(settings: Settings, names: Collection[str] | None) -> tuple[Target,
     views = sorted(name for name, table in live.items() if table.kind is not Kind.TABLE)
     # Of two that stand, the one that a killed drop left must not be in the way of the other.
     tables = sorted(live.keys() - views, key=lambda name: (not name.endswith("__dropping"), name))
-    rows: dict[str, int] = {}
+    found: dict[str, Target] = {}
     for name in (*views, *tables):
         whose = left_of.get(name, name)
         shown = live[whose].name if whose in live else whose
-        rows[shown] = rows.get(shown, 0) + (live[name].row_count or 0)
-    return tuple(Target(name, count) for name, count in rows.items())
+        before = found.get(shown, Target(shown, 0))
+        rows = before.rows + (live[name].row_count or 0)
+        found[shown] = Target(shown, rows, before.suspended or live[name].suspended)
+    return tuple(found.values())
 
 
 def _refuse_unfinished(questdb: Client, names: Collection[str]) -> None:

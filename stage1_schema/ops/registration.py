@@ -290,6 +290,7 @@ def _shown(row: Row[Any], tables: Iterable[owned.Owned], live: Any) -> Shown:  #
             "name": found.table.name,
             "role": str(found.role),
             "stands": stands is not None,
+            "suspended": stands is not None and stands.suspended,
             "rows": stands.row_count if stands else None,
             "first": stands.min_timestamp if stands else None,
             "last": stands.max_timestamp if stands else None,

@@ -12,10 +12,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from questdb_ddl import QuestDBDDLError, VerificationFailed, live_tables, render, retired_name
+from questdb_ddl import (
+    PlanRefused,
+    QuestDBDDLError,
+    VerificationFailed,
+    live_tables,
+    render,
+    retired_name,
+)
 from questdb_ddl.export import changed_since, export, refuse_rounding
 from questdb_ddl.kept import old_tables
 from questdb_ddl.names import literal, quote
+from questdb_ddl.rebuild_plan import endangered_writers
 from questdb_ddl.trim import trim, unfinished_trims
 from stage1_schema.errors import QuestDBError, Stage1Error, VerificationError
 from stage1_schema.locks import alone_with_series
@@ -120,6 +128,9 @@ class _Work:
         if going.runs:
             self._trim(self._begin(going.table, going.why, runs=going.runs))
             return
+        reasons = [] if self.writers_stopped else list(endangered_writers(self.questdb))
+        if reasons:
+            raise PlanRefused(f"{going.table} is not set aside: {'; '.join(reasons)}.")
         aside = retired_name(going.table, datetime.now(UTC))
         entry = self._begin(going.table, going.why, aside=aside)
         self.questdb.execute(render.rename_table(going.table, aside))

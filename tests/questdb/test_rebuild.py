@@ -253,6 +253,16 @@ def _no_timestamp(client, name):
     return table_of(name)
 
 
+def _another_stamp(client, name):
+    client.execute(
+        f"CREATE TABLE {name} (n LONG, timestamp LONG, ts TIMESTAMP) TIMESTAMP(ts)"
+        " PARTITION BY DAY WAL"
+    )
+    client.execute(f"INSERT INTO {name} VALUES (1, 7, '2025-01-01')")
+    client.wait_for(name)
+    return table_of(name)
+
+
 def _parquet(client, name):
     client.execute(
         f"CREATE TABLE {name} (n LONG, timestamp TIMESTAMP) TIMESTAMP(timestamp)"
@@ -276,6 +286,7 @@ def _parquet(client, name):
         (_parquet, "Parquet partitions"),
         (_a_view, "it is a view; only tables"),
         (_no_timestamp, "no designated timestamp"),
+        (_another_stamp, "column timestamp is not its designated timestamp, which is ts"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

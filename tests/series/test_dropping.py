@@ -6,7 +6,7 @@ import time
 import pytest
 import urllib3
 
-from questdb_ddl import Client, live_tables
+from questdb_ddl import Client, TableSuspended, live_tables
 from questdb_ddl.tables import SHARED_TABLES
 from stage1_schema import locks
 from stage1_schema.errors import ConfirmationError, Stage1Error
@@ -176,6 +176,20 @@ def test_one_at_a_time(stores, questdb, btc, tmp_path, monkeypatch):
     done = series.rebuild(stores, "ohlcv_btc", progress=others)
     assert done.rows == 1
     assert len(refused) >= 4 * 5
+
+
+def test_a_suspended_table_may_hold_more_than_is_counted(stores, questdb, btc):
+    questdb.execute("INSERT INTO ohlcv_btc (timestamp, Date) VALUES (1, 9223372036854775807)")
+    questdb.wait_for("ohlcv_btc")
+    questdb.execute("ALTER TABLE ohlcv_btc ALTER COLUMN Date TYPE DECIMAL(10,2)")
+    with pytest.raises(TableSuspended):
+        questdb.wait_for("ohlcv_btc")
+    summary = dropping.plan_dataset(stores, "btc").summary
+    assert "ohlcv_btc (2 rows, and what its suspended log holds)" in summary
+    (found,) = registration.read_all(stores, "btc")
+    assert [t["name"] for t in found.tables if t["suspended"]] == ["ohlcv_btc"]
+    dropping.carry_out(stores, dropping.plan_dataset(stores, "btc"), keep=False, watch_seconds=0)
+    assert "ohlcv_btc" not in live_tables(questdb)
 
 
 def test_who_claims_a_table_is_said(stores, btc):

@@ -253,3 +253,23 @@ def test_an_archive_that_lacks_rows_drops_nothing(
     with pytest.raises(VerificationError, match="Nothing of it was dropped"):
         retention_apply.apply(stores, intent, tmp_path)
     assert rows(questdb, "indicator_bars") == 3
+
+
+def test_a_table_is_not_set_aside_while_tcp_writers_may_write(stores, runs, tmp_path):
+    with (
+        LocalQuestDB(tmp_path / "tcp", ilp_tcp=True) as server,
+        Client(server.url) as questdb,
+    ):
+        questdb.execute(
+            "CREATE TABLE btc_run1 (n LONG, timestamp TIMESTAMP) TIMESTAMP(timestamp)"
+            " PARTITION BY MONTH WAL"
+        )
+        questdb.execute("INSERT INTO btc_run1 VALUES (1, '2025-01-01')")
+        questdb.wait_for("btc_run1")
+        there = replace(stores, questdb=QuestDBSettings(server.url))
+        with pytest.raises(QuestDBError, match=r"btc_run1 is not set aside: .* ILP over TCP"):
+            retention_apply.apply(there, retention.plan(there), tmp_path)
+        assert rows(questdb, "btc_run1") == 1
+        intent = retention.plan(there)
+        (gone,) = retention_apply.apply(there, intent, tmp_path, writers_stopped=True)
+        assert gone.rows == 1
