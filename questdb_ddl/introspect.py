@@ -91,7 +91,7 @@ def _read(
     counts: bool,
     parquet: bool,
 ) -> dict[str, LiveTable]:
-    suspended, rows = _registered(client, lambda name: wanted is None or name in wanted)
+    suspended, rows = _registered(client, lambda name: wanted is None or name in wanted, wanted)
     if choose is not None:
         chosen = {name.lower() for name in choose([str(row["table_name"]) for row in rows])}
         rows = [row for row in rows if row["table_name"].lower() in chosen]
@@ -134,15 +134,20 @@ def _read(
 
 
 def _registered(
-    client: Client, wanted: Callable[[str], bool]
+    client: Client, wanted: Callable[[str], bool], few: set[str] | None = None
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """Return the rows of `wal_tables()` of suspended tables by name, and those of `tables()`."""
+    """Return the rows of `wal_tables()` of suspended tables by name, and those of `tables()`.
+
+    Of a `few` the server chooses: it may have thousands.
+    """
     # Just after a start tables() is incomplete, and under load wal_tables() too.
     deadline = time.monotonic() + REGISTRATION_SECONDS
     while True:
-        wal = {row["name"]: row for row in client.query("select * from wal_tables()")}
-        names = wal.keys() | {r["table_name"] for r in client.query(_NAMES)}
-        rows = client.query("select * from tables()")
+        listed = client.query(f"select * from wal_tables(){_among('name', few)}")
+        wal = {row["name"]: row for row in listed}
+        by_name = _among("table_name", few)
+        names = wal.keys() | {r["table_name"] for r in client.query(_NAMES + by_name)}
+        rows = client.query(f"select * from tables(){by_name}")
         rows = [row for row in rows if _is_wanted(row["table_name"], wanted)]
         known = {row["table_name"] for row in rows}
         unknown = {name for name in names if _is_wanted(name, wanted)} - known
@@ -154,6 +159,12 @@ def _registered(
                 f"{REGISTRATION_SECONDS:.0f} s, {min(unknown)} among them; look into its log."
             )
         time.sleep(0.1)
+
+
+def _among(column: str, names: set[str] | None) -> str:
+    if not names or len(names) > TABLES_PER_QUERY or not all(map(str.isascii, names)):
+        return ""
+    return f" where lower({column}) in ({', '.join(map(literal, sorted(names)))})"
 
 
 def _is_wanted(name: str, wanted: Callable[[str], bool]) -> bool:
