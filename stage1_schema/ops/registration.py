@@ -132,7 +132,10 @@ def _plan(
         )
         names = tuple(claim.declare().name for claim in mine)
     except DeclarationError as error:
-        raise Stage1Error(str(error), next_step="choose another slug or indicator.") from None
+        raise Stage1Error(
+            str(error),
+            next_step="choose another slug or indicator, or mend the name that the dataset records.",
+        ) from None
     lower = {found.lower() for found in names}
     others = [c for c in owned.claims(connection) if c.dataset != known or c.role not in _PAIR]
     named = [c for c in others if (c.name or _canonical(c)).lower() in lower]
