@@ -134,7 +134,7 @@ def _plan(
     except DeclarationError as error:
         raise Stage1Error(
             str(error),
-            next_step="choose another slug or indicator, or mend the name that the dataset records.",
+            next_step="choose another slug or indicator, or mend the name that is recorded.",
         ) from None
     lower = {found.lower() for found in names}
     others = [c for c in owned.claims(connection) if c.dataset != known or c.role not in _PAIR]

@@ -7,8 +7,10 @@ import pytest
 
 from questdb_ddl import ensure_table
 from questdb_ddl.tables import SHARED_TABLES
+from stage1_schema import sql
 from stage1_schema.settings import QuestDBSettings
 from tests.migrations.commands import ROOT
+from tests.migrations.developer import Developer
 
 
 @pytest.fixture
@@ -26,3 +28,12 @@ def head(migrated, questdb, questdb_server):
     for table in SHARED_TABLES:
         ensure_table(questdb, table)
     return replace(migrated, questdb=QuestDBSettings(questdb_server.url))
+
+
+@pytest.fixture
+def developer(migrated, checkout, monkeypatch, tmp_path):
+    files = tmp_path / "sql"
+    shutil.copytree(sql.DIRECTORY, files)
+    monkeypatch.setattr(sql, "DIRECTORY", files)
+    monkeypatch.chdir(checkout)
+    return Developer(migrated, checkout, files)

@@ -1,18 +1,15 @@
 """A generated revision orders its operations, freezes its bodies, and goes up, down and up."""
 
-import shutil
-
 import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.util import CommandError
 from sqlalchemy import Numeric
 
-from stage1_schema import sql
 from stage1_schema.errors import Stage1Error
 from stage1_schema.models import Base
-from stage1_schema.ops import migrate, plan
 from tests.migrations.catalogue import catalogue
+from tests.migrations.developer import lines
 from tests.plugins.databases import ROLES, client, superuser
 
 LIVE = '''"""Run SQL that may change.\n"""
@@ -21,66 +18,6 @@ revision, down_revision = "0014", "0013"
 def upgrade():
     op.run_sql_file("{name}")
 '''
-
-
-class Developer:
-    """Edits declarations, generates revisions and runs them, in a checkout of its own."""
-
-    def __init__(self, settings, checkout, files):
-        self.settings = settings
-        self.checkout = checkout
-        self.files = files
-        self.config = migrate.config(settings, ["questdb=skip"])
-
-    def edit(self, name, *replacements):
-        path = self.files / name
-        text = path.read_text()
-        for old, new in replacements:
-            assert old in text
-            text = text.replace(old, new)
-        path.write_text(text)
-
-    def revise(self):
-        command.revision(self.config, "change", autogenerate=True)
-        (path,) = (self.checkout / "migrations" / "versions").glob("*_change.py")
-        return path.read_text()
-
-    def up_down_up(self):
-        """Return the catalogue at head; the way down and up again ends in it.
-
-        A column that comes back stands last, and what comes back has later rights (defaults) too.
-        """
-        before = self.catalogue()
-        command.upgrade(self.config, "head")
-        command.check(self.config)
-        after = self.catalogue()
-        command.downgrade(self.config, "-1")
-        back = self.catalogue()
-        assert before.pop("grants").items() <= back.pop("grants").items()
-        assert back == before
-        command.upgrade(self.config, "head")
-        assert self.catalogue() == after
-        return after
-
-    def catalogue(self):
-        found = catalogue(self.settings)
-        del found["columns"]
-        return found
-
-
-@pytest.fixture
-def developer(migrated, checkout, monkeypatch, tmp_path):
-    files = tmp_path / "sql"
-    shutil.copytree(sql.DIRECTORY, files)
-    monkeypatch.setattr(sql, "DIRECTORY", files)
-    monkeypatch.chdir(checkout)
-    return Developer(migrated, checkout, files)
-
-
-def lines(text):
-    """Return the operations of upgrade(), one line each, without their arguments' layout."""
-    body = text.split("def upgrade")[1].split("def downgrade")[0]
-    return [line.strip() for line in body.splitlines() if line.strip().startswith("op.")]
 
 
 def test_function_body_is_replaced_in_place(developer):
@@ -195,136 +132,6 @@ def test_an_object_may_be_called_as_a_step_is(developer):
         'op.run_sql_file("0015/drop_rates.sql")',
     ]
     assert 'op.run_sql_file("0014/drop_rates.sql")' in text.split("def downgrade")[1]
-    developer.up_down_up()
-
-
-def test_changed_signature_is_another_function(developer):
-    changed = ("after text", "after text, extra integer DEFAULT 0")
-    developer.edit("functions/stage1_cursor_gone.sql", changed)
-    text = developer.revise()
-    assert 'op.drop_sql_object("function", "stage1_cursor_gone(text)")' in text
-    developer.up_down_up()
-
-
-def test_a_function_that_goes_leaves_what_does_not_call_it_online(developer, connection):
-    connection.execute(
-        "DROP INDEX ix_stage1_jobs_pending;"
-        "CREATE INDEX ix_stage1_jobs_pending ON stage1_jobs (created_at) WHERE status > 'A'"
-    )
-    changed = ("after text", "after text, extra integer DEFAULT 0")
-    developer.edit("functions/stage1_cursor_gone.sql", changed)
-    command.revision(developer.config, "change", autogenerate=True)
-    first, second = sorted((developer.checkout / "migrations" / "versions").glob("*_change*.py"))
-    assert "index" not in first.read_text()
-    assert "op.create_index_online(" in second.read_text()
-    command.upgrade(developer.config, "head")
-    command.check(developer.config)
-
-
-@pytest.mark.parametrize(
-    ("statement", "what"),
-    [
-        pytest.param(
-            "CREATE INDEX slugs ON datasets (stage1_slug(symbol))", "index slugs", id="index"
-        ),
-        pytest.param(
-            "ALTER TABLE datasets ALTER symbol SET DEFAULT stage1_slug('A b')",
-            "column datasets.symbol",
-            id="default",
-        ),
-        pytest.param(
-            "ALTER TABLE datasets ADD s text GENERATED ALWAYS AS (stage1_slug(symbol)) STORED",
-            "column datasets.s",
-            id="generated column",
-        ),
-        pytest.param(
-            "CREATE POLICY p ON datasets USING (stage1_slug(symbol) <> '')",
-            "policy datasets.p",
-            id="policy",
-        ),
-    ],
-)
-def test_changed_signature_that_a_table_uses_is_refused(developer, connection, statement, what):
-    """PostgreSQL would refuse to drop the function; `alembic check` says so too."""
-    connection.execute(statement)
-    changed = ("name text", "name text, extra integer DEFAULT 0")
-    developer.edit("functions/stage1_slug.sql", changed)
-    said = rf"{what}:? uses stage1_slug\(text\), which must be dropped"
-    with pytest.raises(CommandError, match=f"No revision can do this: {said}"):
-        command.revision(developer.config, "change", autogenerate=True)
-    assert not list((developer.checkout / "migrations" / "versions").glob("*_change.py"))
-    with pytest.raises(CommandError, match=f"{said}; refused: take it away in a revision before"):
-        command.check(developer.config)
-
-
-SLUGGED = "stage1_slug(symbol) <> ''"
-
-
-@pytest.mark.parametrize("text", [SLUGGED, "stage1_slug(symbol, 0) <> ''", None])
-def test_a_check_steps_aside_while_its_function_changes(
-    developer, connection, declared_check, monkeypatch, text
-):
-    """It comes back, with another text where it has one; one that nobody declares goes."""
-    connection.execute(f"ALTER TABLE datasets ADD CONSTRAINT ck_datasets_slugged CHECK ({SLUGGED})")
-    connection.execute("INSERT INTO datasets (dataset_id, symbol) VALUES (gen_random_uuid(), 'x')")
-    if text:
-        declared_check(text)
-    developer.edit("functions/stage1_slug.sql", ("name text", "name text, extra integer DEFAULT 0"))
-    before = developer.catalogue()
-    command.revision(developer.config, "change", autogenerate=True)
-    first, *second = sorted((developer.checkout / "migrations" / "versions").glob("*_change*.py"))
-    found = [line.partition("(")[0] for line in lines(first.read_text())]
-    assert [each for each in found if each != "op.f"] == [
-        "op.keep_grants",
-        "op.drop_constraint",
-        "op.drop_sql_object",
-        "op.run_sql_file",
-        *(["op.create_check_constraint"] if text else []),
-        "op.restore_grants",
-    ]
-    assert [lines(each.read_text()) for each in second] == (
-        [['op.validate_online("ck_datasets_slugged", "datasets")']] if text else []
-    )
-    made = plan.make(developer.settings, ("questdb=skip",))
-    assert made.hazards == ()
-    command.upgrade(developer.config, "head")
-    command.check(developer.config)
-    after = developer.catalogue()
-    key = "datasets.ck_datasets_slugged"
-    assert (key in after["constraints"]) == bool(text)
-    command.downgrade(developer.config, "0013")
-    back = developer.catalogue()
-    assert before.pop("grants").items() <= back.pop("grants").items()
-    assert back == before
-    command.upgrade(developer.config, "head")
-    assert developer.catalogue() == after
-
-
-@pytest.fixture
-def declared_check(monkeypatch):
-    """Declare a CHECK of datasets with this text."""
-
-    def declare(text, name="slugged"):
-        copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
-        for table in Base.metadata.tables.values():
-            table.to_metadata(copy)
-        copy.tables["datasets"].append_constraint(sa.CheckConstraint(text, name=name))
-        monkeypatch.setattr(Base, "metadata", copy)
-
-    return declare
-
-
-def test_a_check_whose_name_would_be_cut_is_refused(developer, declared_check):
-    """It would never compare equal."""
-    declared_check("symbol <> ''", name="x" * (64 - len("ck_datasets_")))
-    for run in (command.check, lambda config: command.revision(config, "no", autogenerate=True)):
-        with pytest.raises(CommandError, match="has 64 bytes; PostgreSQL keeps 63"):
-            run(developer.config)
-
-
-def test_a_check_of_the_longest_name_is_made_once(developer, declared_check):
-    declared_check("symbol <> ''", name="x" * (63 - len("ck_datasets_")))
-    developer.revise()
     developer.up_down_up()
 
 
