@@ -4,10 +4,12 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from questdb_ddl import ensure_table
 from questdb_ddl.tables import SHARED_TABLES
 from stage1_schema import sql
+from stage1_schema.models import Base
 from stage1_schema.settings import QuestDBSettings
 from tests.migrations.commands import ROOT
 from tests.migrations.developer import Developer
@@ -37,3 +39,13 @@ def developer(migrated, checkout, monkeypatch, tmp_path):
     monkeypatch.setattr(sql, "DIRECTORY", files)
     monkeypatch.chdir(checkout)
     return Developer(migrated, checkout, files)
+
+
+@pytest.fixture
+def models(monkeypatch):
+    """The declared tables, as a copy that the test may change: it stands for them meanwhile."""
+    copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
+    for table in Base.metadata.tables.values():
+        table.to_metadata(copy)
+    monkeypatch.setattr(Base, "metadata", copy)
+    return copy

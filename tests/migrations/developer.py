@@ -28,7 +28,7 @@ class Developer:
         (path,) = (self.checkout / "migrations" / "versions").glob("*_change.py")
         return path.read_text()
 
-    def up_down_up(self):
+    def up_down_up(self, to="-1"):
         """Return the catalogue at head; the way down and up again ends in it.
 
         A column that comes back stands last, and what comes back has later rights (defaults) too.
@@ -37,7 +37,7 @@ class Developer:
         command.upgrade(self.config, "head")
         command.check(self.config)
         after = self.catalogue()
-        command.downgrade(self.config, "-1")
+        command.downgrade(self.config, to)
         back = self.catalogue()
         assert before.pop("grants").items() <= back.pop("grants").items()
         assert back == before

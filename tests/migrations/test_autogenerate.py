@@ -181,15 +181,11 @@ def test_object_that_is_no_longer_declared_is_dropped(developer):
     developer.up_down_up()
 
 
-def test_new_table_with_everything(developer, monkeypatch):
+def test_new_table_with_everything(developer, models):
     """A table, its CHECK by a new function, its trigger, its generated column, its rights."""
-    copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
-    for table in Base.metadata.tables.values():
-        table.to_metadata(copy)
-    monkeypatch.setattr(Base, "metadata", copy)
     sa.Table(
         "notes",
-        copy,
+        models,
         sa.Column("note_id", sa.BigInteger(), sa.Identity(), primary_key=True),
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("length", sa.Integer(), sa.Computed("length(text)", persisted=True)),

@@ -4,7 +4,6 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from stage1_schema.models import Base
 from stage1_schema.ops import migrate
 
 HARD = {
@@ -15,16 +14,12 @@ HARD = {
 
 
 @pytest.fixture
-def notes(migrated, checkout, monkeypatch):
+def notes(migrated, checkout, monkeypatch, models):
     """A declared table with such texts all over, and Alembic's configuration in the checkout."""
     monkeypatch.chdir(checkout)
-    copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
-    for table in Base.metadata.tables.values():
-        table.to_metadata(copy)
-    monkeypatch.setattr(Base, "metadata", copy)
     sa.Table(
         "notes",
-        copy,
+        models,
         sa.Column("note", sa.Text(), server_default="it's 5% :x", comment="it's 5% :x"),
         sa.Column("plain", sa.Text(), server_default=sa.text(r"' 5% \:x'")),
         sa.Column("made", sa.Text(), sa.Computed(r"note || ' 5% \:x'", persisted=True)),

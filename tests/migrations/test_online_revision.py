@@ -4,7 +4,6 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from stage1_schema.models import Base
 from stage1_schema.ops import migrate, plan
 from tests.migrations.catalogue import catalogue
 
@@ -99,18 +98,14 @@ def test_foreign_keys_are_added_not_valid_and_then_validated(
     assert structure(migrated) == head
 
 
-def test_column_and_its_index_become_two_revisions(migrated, config, checkout, monkeypatch):
-    copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
-    for table in Base.metadata.tables.values():
-        table.to_metadata(copy)
-    monkeypatch.setattr(Base, "metadata", copy)
-    jobs = copy.tables["stage1_jobs"]
+def test_column_and_its_index_become_two_revisions(migrated, config, checkout, models):
+    jobs = models.tables["stage1_jobs"]
     jobs.append_column(sa.Column("code", sa.Text()))
     jobs.append_constraint(sa.CheckConstraint("code <> ''", name="code"))
     sa.Index("ix_stage1_jobs_code", jobs.c.code, postgresql_where=jobs.c.code.is_not(None))
     sa.Table(
         "notes",
-        copy,
+        models,
         sa.Column("note_id", sa.Integer(), primary_key=True),
         sa.Column("code", sa.Text(), index=True),
     )
@@ -164,13 +159,9 @@ def test_a_head_without_a_number_is_compared_and_counted_from(
     command.check(config)
 
 
-def test_a_unique_constraint_with_a_long_name_is_made_once(migrated, config, checkout, monkeypatch):
+def test_a_unique_constraint_with_a_long_name_is_made_once(migrated, config, checkout, models):
     """PostgreSQL cuts a name at 63 bytes; the declared one is longer."""
-    copy = sa.MetaData(naming_convention=Base.metadata.naming_convention)
-    for table in Base.metadata.tables.values():
-        table.to_metadata(copy)
-    monkeypatch.setattr(Base, "metadata", copy)
-    runs = copy.tables["walkforward_runs"]
+    runs = models.tables["walkforward_runs"]
     names = ("dataset_id", "prediction_measurement", "requested_by")
     runs.append_constraint(sa.UniqueConstraint(*names))
     (body,) = generate(config, checkout)
