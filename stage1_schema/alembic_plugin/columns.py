@@ -13,7 +13,7 @@ from alembic.operations import ops
 
 from stage1_schema.alembic_plugin.alter import AdvanceOp, AlterOp, options
 from stage1_schema.alembic_plugin.comparison import Comparison, of_items
-from stage1_schema.alembic_plugin.online import quoted
+from stage1_schema.alembic_plugin.verbatim import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -26,6 +26,7 @@ from stage1_schema.alembic_plugin import (
 from stage1_schema.alembic_plugin.history import Journal
 from stage1_schema.alembic_plugin.questdb_ops import QuestDBTarget, questdb_script
 from stage1_schema.alembic_plugin.runner import Runner
+from stage1_schema.alembic_plugin.verbatim import literal
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
 
@@ -138,7 +139,7 @@ def _offline(context: EnvironmentContext, bounds: Limits, arguments: dict[str, s
     roles = stage1_settings.roles()
     context.get_context().impl.static_output(
         f"{bounds.ddl.sql};\n"
-        f"SELECT {_role_settings(_literal(roles.app), _literal(roles.readonly))};\n"
+        f"SELECT {_role_settings(literal(roles.app), literal(roles.readonly))};\n"
     )
     with context.begin_transaction():
         context.run_migrations()
@@ -281,10 +282,6 @@ def _role_settings(app: str, readonly: str) -> str:
         f" set_config('stage1.readonly_role', {readonly}, false),"
         " set_config('check_function_bodies', 'off', false)"  # bodies name each other
     )
-
-
-def _literal(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _arguments(context: EnvironmentContext) -> dict[str, str]:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from stage1_schema.alembic_plugin import limits
-from stage1_schema.alembic_plugin.verbatim import Verbatim
+from stage1_schema.alembic_plugin.verbatim import Verbatim, quoted
 from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
@@ -247,11 +247,6 @@ def outside(operations: Operations, kind: str) -> Iterator[bool]:
 def nested(context: MigrationContext) -> bool:
     """Tell whether the caller's own transaction is open."""
     return not context.as_sql and context._in_external_transaction  # noqa: SLF001 - no other way
-
-
-def quoted(name: str) -> str:
-    """Return a table's or an index's name, quoted."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def broken(context: MigrationContext) -> bool:

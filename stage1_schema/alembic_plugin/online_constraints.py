@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations import MigrateOperation, Operations
 
-from stage1_schema.alembic_plugin.online import drop_constraint, outside, quoted, validated
-from stage1_schema.alembic_plugin.verbatim import Verbatim
+from stage1_schema.alembic_plugin.online import drop_constraint, outside, validated
+from stage1_schema.alembic_plugin.verbatim import Verbatim, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
 
-from stage1_schema.alembic_plugin.verbatim import Verbatim
+from stage1_schema.alembic_plugin.verbatim import Verbatim, literal
 from stage1_schema.errors import Stage1Error
 
 OPTION = "GRANT OPTION FOR "
@@ -241,7 +241,7 @@ END $$"""
 
 @Operations.implementation_for(KeepGrantsOp)
 def _keep(operations: Operations, operation: KeepGrantsOp) -> None:
-    names = ", ".join(_literal(name) for name in operation.names)
+    names = ", ".join(literal(name) for name in operation.names)
     body = _RESTORE if operation.restore else _KEEP
     said = ", ".join(operation.names).replace("'", "''")
     operations.execute(Verbatim(body.format(names=names, said=said)))
@@ -259,7 +259,7 @@ END $$"""
 
 @Operations.implementation_for(GrantOp)
 def _grant(operations: Operations, operation: GrantOp) -> None:
-    role = _literal(operation.role)
+    role = literal(operation.role)
     if operation.role in ("app", "readonly"):
         setting = f"current_setting('stage1.{operation.role}_role', true)"
         role = f"coalesce(nullif({setting}, ''), 'stage1_{operation.role}')"
@@ -271,10 +271,6 @@ def _grant(operations: Operations, operation: GrantOp) -> None:
     right, option = operation.right, ""
     if right.startswith(OPTION) and not operation.revoked:
         right, option = right.removeprefix(OPTION), " WITH GRANT OPTION"
-    statement = _literal(f"{scope}{verb} {right} ON {on} {preposition} ")
-    body = _GRANT.format(role=role, statement=statement, option=_literal(option))
+    statement = literal(f"{scope}{verb} {right} ON {on} {preposition} ")
+    body = _GRANT.format(role=role, statement=statement, option=literal(option))
     operations.execute(Verbatim(body))
-
-
-def _literal(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

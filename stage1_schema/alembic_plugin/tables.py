@@ -15,8 +15,8 @@ from stage1_schema.alembic_plugin import columns
 from stage1_schema.alembic_plugin.alter import AlterOp, options
 from stage1_schema.alembic_plugin.comparison import FOREIGN, Comparison, of_items
 from stage1_schema.alembic_plugin.declared import BESIDE
-from stage1_schema.alembic_plugin.online import quoted
 from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp
+from stage1_schema.alembic_plugin.verbatim import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -26,3 +26,13 @@ def _compile(element: Verbatim, compiler: Any, **_: Any) -> str:  # noqa: ANN401
     # The DBAPI reads `%` only where the preparer says that it does.
     doubles = compiler.preparer._double_percents  # noqa: SLF001 - the only place that knows
     return element.text.replace("%", "%%") if doubles else element.text
+
+
+def quoted(name: str) -> str:
+    """Return a table's, a column's or an index's name, quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """Return a text, quoted."""
+    return "'" + value.replace("'", "''") + "'"
