@@ -1,7 +1,9 @@
 """`op.backfill`: change many rows in small transactions, so that no writer waits for long.
 
-Batches go by primary key. A run that stops leaves the batches that it committed; the statement
-chooses only rows that are still to be done, so a second run goes on where the first one stopped.
+Batches go by the table's pages, in their order: in that of a key each row would be on a page of its
+own, read, logged and written whole. Rows that a writer moved to a page behind the fill are found
+afterwards, by the transaction that wrote them, and are changed by key. A run that stops leaves the
+batches that it committed; the statement chooses only rows that are still to be done.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from alembic.operations import MigrateOperation, Operations
 from sqlalchemy.exc import OperationalError
 
 from stage1_schema.alembic_plugin.limits import BLOCKED
-from stage1_schema.alembic_plugin.online import broken, outside, quoted
-from stage1_schema.alembic_plugin.verbatim import Verbatim
+from stage1_schema.alembic_plugin.online import broken, outside
+from stage1_schema.alembic_plugin.verbatim import Verbatim, literal, quoted
 from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
@@ -31,13 +33,48 @@ if TYPE_CHECKING:
 log = logging.getLogger("alembic.runtime.migration")
 
 PAGE = "/* page */ true"
-"""The condition in the statement whose place a batch's range of keys takes."""
+"""The condition in the statement whose place a batch's own takes."""
 TARGET_S = 0.015
 """How long a batch should take: so long a writer of one of its rows waits."""
-FIRST = 20
-"""Rows of the first batch; a trigger may take a ms for each, which nobody knows beforehand."""
+ROWS_OF_A_PAGE = 291
+"""At most; `MaxHeapTuplesPerPage` of a page of 8 kB."""
+FIRST_ROWS = 20
 LONGEST_PAUSE_S = 0.1
 TELL_EVERY_S = 5.0
+
+_CURSOR = "stage1_backfill"
+_START = """
+SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text,
+       greatest(pg_relation_size(name), (SELECT max(pg_relation_size(relid))
+                                           FROM pg_partition_tree(name)))
+           / current_setting('block_size')::int
+  FROM (SELECT {table}::regclass) AS filled(name)
+"""
+_TYPES = """
+SELECT format_type(a.atttypid, a.atttypmod) FROM unnest({names}::text[])
+       WITH ORDINALITY key(name, n)
+  JOIN pg_attribute a ON a.attrelid = {table}::regclass AND a.attname = key.name ORDER BY key.n
+"""
+_MOVED = """
+DECLARE {cursor} NO SCROLL CURSOR WITH HOLD FOR SELECT {key} FROM {table}
+ WHERE age(xmin) <= age({start}::xid) AND (xmin = ANY ({own}::xid[])) IS NOT TRUE
+"""
+"""What others wrote since the start; a row that none of them wrote is where it was."""
+_SETTINGS = """
+SELECT current_setting('synchronous_commit'), current_setting('backend_flush_after')
+"""
+_GENTLE = """
+SELECT set_config('synchronous_commit', 'off', false),
+       set_config(name, least(max_val::int, 32)::text, false)
+  FROM pg_settings WHERE name = 'backend_flush_after'
+"""
+"""Its unit is a page of 8 kB; 0 is the most where the system has no way to do it."""
+_PUT_BACK = """
+SELECT set_config('synchronous_commit', %s, false), set_config('backend_flush_after', %s, false)
+"""
+_TRANSACTION = "SELECT pg_current_xact_id()::xid::text;\n"
+_FLUSH = "SELECT set_config('synchronous_commit', 'local', true), pg_current_xact_id()"
+"""Wait, without a row locked, until the disk has the batch: else a writer's commit has to."""
 
 
 @Operations.register_operation("backfill")
@@ -61,11 +98,12 @@ class BackfillOp(MigrateOperation):
         key: Sequence[str],
         batch: int = 5_000,
     ) -> None:
-        """Run the UPDATE in `migrations/sql/<name>` over `table`, at most `batch` rows at a time.
+        """Run the UPDATE in `migrations/sql/<name>` over `table`, some `batch` rows at a time.
 
-        Its WHERE holds `/* page */ true`, which each batch replaces with its range of `key`, and
-        must choose only rows that are still to be done. It is no part of the revision's
-        transaction: make it the last step, and the steps before it repeatable.
+        A batch is a page at least. The WHERE holds `/* page */ true`, whose place is taken by a
+        condition on the unique `key`, and must choose only rows that are still to be done. The
+        fill is no part of the revision's transaction: make it the last step, and the steps before
+        it repeatable.
         """
         operations.invoke(cls(table, name, key=key, batch=batch))
 
@@ -88,25 +126,27 @@ def _backfill(operations: Operations, operation: BackfillOp) -> None:
         if context.as_sql or not alone:
             operations.execute(Verbatim(statement))
             return
-        with _not_waiting_for_the_disk(context) as connection:
+        with _gentle_to_the_disk(context) as connection:
             _Batches(connection, operation, statement, context.opts["limits"]).run()
 
 
 @contextmanager
-def _not_waiting_for_the_disk(context: MigrationContext) -> Iterator[Connection]:
+def _gentle_to_the_disk(context: MigrationContext) -> Iterator[Connection]:
     """Keep no writer of a batch's rows waiting until the disk has the batch.
 
     One that is lost is done again: the stamp, which comes behind it in the WAL, is lost with it.
+    Pages that this session has to write go to the disk at once; a system that collects them
+    keeps every commit waiting while it writes them together.
     """
     connection = context.connection
     assert connection is not None  # noqa: S101 - only offline there is none
-    before = connection.exec_driver_sql("SHOW synchronous_commit").scalar_one()
-    connection.exec_driver_sql("SET synchronous_commit = off")
+    before = connection.exec_driver_sql(_SETTINGS).one()
+    connection.execute(Verbatim(_GENTLE))
     try:
         yield connection
     finally:
         if not broken(context):
-            connection.exec_driver_sql(f"SET synchronous_commit = {before}")
+            connection.exec_driver_sql(_PUT_BACK, tuple(before))
 
 
 class _Batches:
@@ -118,68 +158,90 @@ class _Batches:
         self._operation = operation
         self._statement = statement
         self._table = quoted(operation.table)
-        self._key = ", ".join(map(quoted, operation.key))
-        self._size = min(FIRST, operation.batch)
-        self._rows = 0
+        self._key = tuple(map(quoted, operation.key))
         self._changed = 0
+        self._own: list[str] = []
         self._limit = limits.backfill
+        self._told = time.monotonic()
 
     def run(self) -> None:
-        """Go through the table once, in the order of its key."""
-        estimate = self._one(
-            f"SELECT greatest(reltuples, 0)::bigint FROM pg_class"
-            f" WHERE oid = '{self._table}'::regclass"
-        )[0]
-        told = time.monotonic()
-        last: tuple[str, ...] | None = None
-        while (page := self._page(last)) is not None:
-            *upto, rows = page
-            began = time.monotonic()
-            self._change(last, tuple(upto))
-            took = time.monotonic() - began
-            self._rows += rows
-            last = tuple(upto)
-            self._adapt(took)
-            if time.monotonic() - told > TELL_EVERY_S:
-                told = time.monotonic()
-                log.info(
-                    "Backfill of %s: %s of about %s rows",
-                    self._operation.table,
-                    f"{self._rows:,}",
-                    f"{max(estimate, self._rows):,}",
-                )
-            time.sleep(min(took / 2, LONGEST_PAUSE_S))
+        """Go through the rows that stand, once."""
+        ((start, pages),) = self._fetch(_START.format(table=literal(self._table)))
+        self._by_page(start, pages)
+        self._by_key(start)
         log.info("Backfill of %s: %s rows changed", self._operation.table, f"{self._changed:,}")
 
-    def _page(self, last: tuple[str, ...] | None) -> tuple[Any, ...] | None:
-        """Return the last key of the next batch, as text, and how many rows are up to it."""
-        texts = ", ".join(f"{quoted(name)}::text" for name in self._operation.key)
-        descending = ", ".join(f"{quoted(name)} DESC" for name in self._operation.key)
-        row = self._one(
-            f"SELECT {texts}, count(*) OVER () FROM (SELECT {self._key} FROM {self._table}"
-            f" WHERE {self._after(last)} ORDER BY {self._key} LIMIT {self._size}) page"
-            f" ORDER BY {descending} LIMIT 1"
+    def _by_page(self, start: str, pages: int) -> None:
+        """Change what was not written since the transaction `start`."""
+        key = ", ".join(self._key)
+        old = f"FROM {self._table} WHERE age(xmin) > age({literal(start)}::xid)"
+        size, first = 1, 0
+        while first < pages:
+            upto = min(first + size, pages)
+            page = f"ctid >= '({first},0)' AND ctid < '({upto},0)'"
+            took = self._change(f"({key}) IN (SELECT {key} {old} AND {page})")
+            size = _fitting(upto - first, took, self._operation.batch // ROWS_OF_A_PAGE)
+            first = upto
+            if time.monotonic() - self._told > TELL_EVERY_S:
+                self._told = time.monotonic()
+                table = self._operation.table
+                log.info("Backfill of %s: %s of %s pages", table, f"{first:,}", f"{pages:,}")
+
+    def _by_key(self, start: str) -> None:
+        """Change what was written since the transaction `start`, but for the fill's own rows."""
+        table, names = literal(self._table), _array(self._operation.key)
+        types = [kind for (kind,) in self._fetch(_TYPES.format(names=names, table=table))]
+        key = ", ".join(f"{name}::text" for name in self._key)
+        self._run("CLOSE ALL")  # of a try that failed
+        self._run(self._limits.validate.sql)  # it reads the whole table, as a validation does
+        self._run(
+            _MOVED.format(
+                cursor=_CURSOR,
+                key=key,
+                table=self._table,
+                start=literal(start),
+                own=_array(self._own),
+            )
         )
-        return None if row is None else tuple(row)
+        self._run(self._limit.sql)
+        size = FIRST_ROWS
+        while page := self._fetch(f"FETCH {size} FROM {_CURSOR}"):
+            took = self._change(self._within(page, types))
+            size = _fitting(len(page), took, self._operation.batch)
+        self._run(f"CLOSE {_CURSOR}")
 
-    def _change(self, last: tuple[str, ...] | None, upto: tuple[str, ...]) -> None:
-        # No planner estimates a comparison of rows: the bounds of the first column keep it from
-        # reading the whole table for every batch.
-        first = quoted(self._operation.key[0])
-        page = f"({self._key}) <= ({_literals(upto)}) AND {first} <= {_literals(upto[:1])}"
-        if last is not None:
-            page += f" AND {self._after(last)} AND {first} >= {_literals(last[:1])}"
-        self._changed += max(self._patiently(self._statement.replace(PAGE, page)), 0)
+    def _change(self, condition: str) -> float:
+        """Change the rows that `condition` holds for; return how long it took, in s."""
+        began = time.monotonic()
+        transaction, changed = self._patiently(self._statement.replace(PAGE, condition))
+        took = time.monotonic() - began
+        if changed > 0:
+            self._changed += changed
+            self._own.append(transaction)
+            self._fetch(_FLUSH)
+        time.sleep(min((time.monotonic() - began) / 2, LONGEST_PAUSE_S))
+        return took
 
-    def _patiently(self, statement: str) -> int:
-        """Run a batch; while it waits for one row it keeps the others locked: not for long."""
+    def _within(self, page: Sequence[Sequence[str]], types: Sequence[str]) -> str:
+        """Return the condition that a row's key is one of `page`."""
+        arrays = ", ".join(
+            f"{_array(values)}::{kind}[]"
+            for values, kind in zip(zip(*page, strict=True), types, strict=True)
+        )
+        return f"({', '.join(self._key)}) IN (SELECT * FROM unnest({arrays}))"
+
+    def _patiently(self, statement: str) -> tuple[str, int]:
+        """Run a batch; while it waits for one row it keeps the others locked: not for long.
+
+        Returns its transaction and how many rows it changed.
+        """
         for tries in range(self._limits.retries + 1):
             limit = self._limits.backfill.of_try(tries, self._limits.retries)
             if limit != self._limit:
                 self._connection.exec_driver_sql(limit.sql)
                 self._limit = limit
             try:
-                return self._connection.execute(Verbatim(statement)).rowcount
+                result = self._connection.execute(Verbatim(_TRANSACTION + statement))
             except OperationalError as error:
                 state = getattr(error.orig, "sqlstate", None)
                 if state not in BLOCKED or tries == self._limits.retries:
@@ -187,18 +249,29 @@ class _Batches:
                 pause = self._limits.pause_s(tries) / 10
                 log.info("Backfill of %s: a row is locked; again in %.2f s", self._table, pause)
                 time.sleep(pause)
+            else:
+                cursor: Any = result.cursor  # of both statements
+                (transaction,) = cursor.fetchone()
+                cursor.nextset()
+                changed = cursor.rowcount
+                result.close()
+                return transaction, changed
         raise AssertionError  # for mypy: the last try returns or raises
 
-    def _after(self, last: tuple[str, ...] | None) -> str:
-        return "true" if last is None else f"({self._key}) > ({_literals(last)})"
+    def _fetch(self, query: str) -> Sequence[Any]:
+        return self._connection.execute(Verbatim(query)).fetchall()
 
-    def _adapt(self, took: float) -> None:
-        fitting = self._size * TARGET_S / max(took, 0.001)
-        self._size = round(min(max(fitting, FIRST / 2), 2 * self._size, self._operation.batch))
-
-    def _one(self, query: str) -> Any:  # noqa: ANN401 - a row or None
-        return self._connection.execute(Verbatim(query)).fetchone()
+    def _run(self, statement: str) -> None:
+        self._connection.execute(Verbatim(statement))
 
 
-def _literals(values: Sequence[str]) -> str:
-    return ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+def _fitting(size: int, took: float, most: int) -> int:
+    """Return how large the next batch is, after one of `size` that took so many s."""
+    fitting = size * TARGET_S / max(took, 0.001)
+    return round(max(min(fitting, 2 * size, most), 1))
+
+
+def _array(values: Sequence[str]) -> str:
+    """Return the literal of an array of texts."""
+    escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return literal("{" + ",".join(f'"{value}"' for value in escaped) + "}")

@@ -3,11 +3,9 @@
 import psycopg
 import pytest
 from alembic import command
-from sqlalchemy import Engine, event
 
 from stage1_schema.ops import migrate
 from tests.plugins.databases import ROLES, client
-from tests.postgres import clients, rows
 
 SKIP = ("questdb=skip",)
 RUN_NAME = "uq_walkforward_runs_dataset_id_prediction_measurement"
@@ -69,68 +67,6 @@ def test_unique_name_takes_up_an_index_that_stands(empty, owner):
     to(empty, "0004")
     query = "SELECT contype::text FROM pg_constraint WHERE conname = %s"
     assert owner.execute(query, [RUN_NAME]).fetchone() == {"contype": "u"}
-
-
-def test_batches_by_two_columns_are_small_to_the_planner_too(empty, owner):
-    """Else it reads the whole table for each of them, once the table is large."""
-    to(empty, "0008")
-    owner.execute(clients.c_dataset(rows.C_DATASET))
-    owner.execute(
-        "INSERT INTO walkforward_runs (run_id, dataset_id)"
-        " SELECT md5(n::text)::uuid, dataset_id FROM datasets, generate_series(1, 5000) n"
-    )
-    owner.execute(
-        "INSERT INTO walkforward_folds (run_id, fold_number, metrics)"
-        ' SELECT run_id, f, \'{"best_iteration": 1, "best_score": 2}\''
-        "   FROM walkforward_runs, generate_series(0, 4) f"
-    )
-    owner.execute("ANALYZE")
-    batches = []
-
-    def noted(*arguments):
-        if arguments[2].startswith("UPDATE walkforward_folds"):
-            batches.append(arguments[2])
-
-    event.listen(Engine, "before_cursor_execute", noted)
-    try:
-        to(empty, "0009")
-    finally:
-        event.remove(Engine, "before_cursor_execute", noted)
-    assert len(batches) > 5
-    middle = batches[len(batches) // 2]
-    owner.execute("UPDATE walkforward_folds SET best_score = NULL")
-    (plan,) = owner.execute(f"EXPLAIN (FORMAT JSON) {middle}").fetchone()["QUERY PLAN"]
-    (scan,) = plan["Plan"]["Plans"]
-    # What it cannot estimate it takes for a third of the 25,000 rows.
-    assert scan["Plan Rows"] < 4000
-
-
-def test_fill_goes_on_where_it_stopped(empty, owner):
-    to(empty, "0001")
-    owner.execute(clients.c_dataset(rows.C_DATASET))
-    owner.execute(
-        "INSERT INTO walkforward_runs (run_id, dataset_id)"
-        " SELECT gen_random_uuid(), dataset_id FROM datasets, generate_series(1, 300)"
-    )
-    owner.execute("CREATE TABLE made (n int)")
-    config = migrate.config(empty, SKIP)
-    stop = "DO $$ BEGIN PERFORM 1; END $$"
-    owner.execute(stop)
-    owner.execute(
-        """CREATE FUNCTION fail_late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-           IF (SELECT count(*) FROM made) >= 100 THEN RAISE EXCEPTION 'stopped'; END IF;
-           INSERT INTO made VALUES (1); RETURN NEW; END $$;
-           CREATE TRIGGER tg_00_fail BEFORE UPDATE ON walkforward_runs
-               FOR EACH ROW EXECUTE FUNCTION fail_late()"""
-    )
-    with pytest.raises(Exception, match="stopped"):
-        command.upgrade(config, "0002")
-    query = "SELECT count(*) FROM walkforward_runs WHERE serialized_config IS NOT NULL"
-    done = owner.execute(query).fetchone()["count"]
-    assert 0 < done <= 100
-    owner.execute("DROP FUNCTION fail_late CASCADE; TRUNCATE made")
-    command.upgrade(config, "0002")
-    assert owner.execute(query).fetchone()["count"] == 300
 
 
 OPERATIONS = '''"""Test
