@@ -60,18 +60,6 @@ DECLARE {cursor} NO SCROLL CURSOR WITH HOLD FOR SELECT {key} FROM {table}
  WHERE age(xmin) <= age({start}::xid) AND (xmin = ANY ({own}::xid[])) IS NOT TRUE
 """
 """What others wrote since the start; a row that none of them wrote is where it was."""
-_SETTINGS = """
-SELECT current_setting('synchronous_commit'), current_setting('backend_flush_after')
-"""
-_GENTLE = """
-SELECT set_config('synchronous_commit', 'off', false),
-       set_config(name, least(max_val::int, 32)::text, false)
-  FROM pg_settings WHERE name = 'backend_flush_after'
-"""
-"""Its unit is a page of 8 kB; 0 is the most where the system has no way to do it."""
-_PUT_BACK = """
-SELECT set_config('synchronous_commit', %s, false), set_config('backend_flush_after', %s, false)
-"""
 _TRANSACTION = "SELECT pg_current_xact_id()::xid::text;\n"
 _FLUSH = "SELECT set_config('synchronous_commit', 'local', true), pg_current_xact_id()"
 """Wait, without a row locked, until the disk has the batch: else a writer's commit has to."""
@@ -126,27 +114,25 @@ def _backfill(operations: Operations, operation: BackfillOp) -> None:
         if context.as_sql or not alone:
             operations.execute(Verbatim(statement))
             return
-        with _gentle_to_the_disk(context) as connection:
+        with _not_waiting_for_the_disk(context) as connection:
             _Batches(connection, operation, statement, context.opts["limits"]).run()
 
 
 @contextmanager
-def _gentle_to_the_disk(context: MigrationContext) -> Iterator[Connection]:
+def _not_waiting_for_the_disk(context: MigrationContext) -> Iterator[Connection]:
     """Keep no writer of a batch's rows waiting until the disk has the batch.
 
     One that is lost is done again: the stamp, which comes behind it in the WAL, is lost with it.
-    Pages that this session has to write go to the disk at once; a system that collects them
-    keeps every commit waiting while it writes them together.
     """
     connection = context.connection
     assert connection is not None  # noqa: S101 - only offline there is none
-    before = connection.exec_driver_sql(_SETTINGS).one()
-    connection.execute(Verbatim(_GENTLE))
+    before = connection.exec_driver_sql("SHOW synchronous_commit").scalar_one()
+    connection.exec_driver_sql("SET synchronous_commit = off")
     try:
         yield connection
     finally:
         if not broken(context):
-            connection.exec_driver_sql(_PUT_BACK, tuple(before))
+            connection.exec_driver_sql(f"SET synchronous_commit = {before}")
 
 
 class _Batches:
