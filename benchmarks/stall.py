@@ -201,6 +201,7 @@ def main():
                 connection.execute(FILL.format(runs=runs, datasets=DATASETS, folds=FOLDS))
                 for statement in STANDING:
                     connection.execute(statement)
+            os.sync()  # else the system still writes the load out half a minute later
             print(
                 f"{runs:,} runs, {runs * FOLDS:,} folds, made in {time.time() - began:.0f} s",
                 flush=True,
