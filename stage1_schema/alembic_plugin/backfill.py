@@ -36,10 +36,9 @@ PAGE = "/* page */ true"
 """The condition in the statement whose place a batch's own takes."""
 TARGET_S = 0.015
 """How long a batch should take: so long a writer of one of its rows waits."""
-ROWS_OF_A_PAGE = 291
-"""At most; `MaxHeapTuplesPerPage` of a page of 8 kB."""
 FIRST_ROWS = 20
 LONGEST_PAUSE_S = 0.1
+CANCELED = "57014"
 TELL_EVERY_S = 5.0
 
 _CURSOR = "stage1_backfill"
@@ -47,9 +46,12 @@ _START = """
 SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text,
        greatest(pg_relation_size(name), (SELECT max(pg_relation_size(relid))
                                            FROM pg_partition_tree(name)))
-           / current_setting('block_size')::int
+           / current_setting('block_size')::int,
+       current_setting('block_size')::int / 28
   FROM (SELECT {table}::regclass) AS filled(name)
 """
+"""The oldest transaction that may still write, the pages, and how many rows a page has at most:
+24 bytes of header and 4 that point to it, each."""
 _TYPES = """
 SELECT format_type(a.atttypid, a.atttypmod) FROM unnest({names}::text[])
        WITH ORDINALITY key(name, n)
@@ -60,7 +62,10 @@ DECLARE {cursor} NO SCROLL CURSOR WITH HOLD FOR SELECT {key} FROM {table}
  WHERE age(xmin) <= age({start}::xid) AND (xmin = ANY ({own}::xid[])) IS NOT TRUE
 """
 """What others wrote since the start; a row that none of them wrote is where it was."""
-_TRANSACTION = "SELECT pg_current_xact_id()::xid::text;\n"
+_TRANSACTION = "SELECT pg_current_xact_id()::xid::text{settings};\n"
+_BRIEFLY = """,
+ set_config('lock_timeout', '{0.lock_ms}', true),
+ set_config('statement_timeout', '{0.statement_ms}', true)"""
 _FLUSH = "SELECT set_config('synchronous_commit', 'local', true), pg_current_xact_id()"
 """Wait, without a row locked, until the disk has the batch: else a writer's commit has to."""
 
@@ -86,9 +91,9 @@ class BackfillOp(MigrateOperation):
         key: Sequence[str],
         batch: int = 5_000,
     ) -> None:
-        """Run the UPDATE in `migrations/sql/<name>` over `table`, some `batch` rows at a time.
+        """Run the UPDATE in `migrations/sql/<name>` over `table`, `batch` rows at most at a time.
 
-        A batch is a page at least. The WHERE holds `/* page */ true`, whose place is taken by a
+        The WHERE holds `/* page */ true`, whose place is taken by a
         condition on the unique `key`, and must choose only rows that are still to be done. The
         fill is no part of the revision's transaction: make it the last step, and the steps before
         it repeatable.
@@ -148,30 +153,34 @@ class _Batches:
         self._changed = 0
         self._own: list[str] = []
         self._limit = limits.backfill
+        self._of_many = limits.backfill.of_many()
         self._told = time.monotonic()
 
     def run(self) -> None:
         """Go through the rows that stand, once."""
-        ((start, pages),) = self._fetch(_START.format(table=literal(self._table)))
-        self._by_page(start, pages)
+        ((start, pages, lines),) = self._fetch(_START.format(table=literal(self._table)))
+        self._by_page(start, pages, lines)
         self._by_key(start)
         log.info("Backfill of %s: %s rows changed", self._operation.table, f"{self._changed:,}")
 
-    def _by_page(self, start: str, pages: int) -> None:
-        """Change what was not written since the transaction `start`."""
+    def _by_page(self, start: str, pages: int, lines: int) -> None:
+        """Change what was not written since the transaction `start`; a page has so many `lines`."""
         key = ", ".join(self._key)
         old = f"FROM {self._table} WHERE age(xmin) > age({literal(start)}::xid)"
-        size, first = 1, 0
-        while first < pages:
-            upto = min(first + size, pages)
-            page = f"ctid >= '({first},0)' AND ctid < '({upto},0)'"
-            took = self._change(f"({key}) IN (SELECT {key} {old} AND {page})")
-            size = _fitting(upto - first, took, self._operation.batch // ROWS_OF_A_PAGE)
-            first = upto
+        size, first, end = FIRST_ROWS, 1, pages * lines  # a line 0 there is not
+        while first < end:
+            upto = min(first + size, end)
+            page = " AND ".join(
+                f"ctid {bound} '({at // lines},{at % lines})'"
+                for bound, at in ((">=", first), ("<", upto))
+            )
+            condition = f"({key}) IN (SELECT {key} {old} AND {page})"
+            reached, size = self._change(condition, upto - first)
+            first += reached
             if time.monotonic() - self._told > TELL_EVERY_S:
                 self._told = time.monotonic()
-                table = self._operation.table
-                log.info("Backfill of %s: %s of %s pages", table, f"{first:,}", f"{pages:,}")
+                done = f"{first // lines:,} of {pages:,}"
+                log.info("Backfill of %s: %s pages", self._operation.table, done)
 
     def _by_key(self, start: str) -> None:
         """Change what was written since the transaction `start`, but for the fill's own rows."""
@@ -191,22 +200,44 @@ class _Batches:
         )
         self._run(self._limit.sql)
         size = FIRST_ROWS
-        while page := self._fetch(f"FETCH {size} FROM {_CURSOR}"):
-            took = self._change(self._within(page, types))
-            size = _fitting(len(page), took, self._operation.batch)
+        left: list[Sequence[str]] = []
+        while left := left or list(self._fetch(f"FETCH {size} FROM {_CURSOR}")):
+            part = left[:size]
+            reached, size = self._change(self._within(part, types), len(part))
+            left = left[reached:]
         self._run(f"CLOSE {_CURSOR}")
 
-    def _change(self, condition: str) -> float:
-        """Change the rows that `condition` holds for; return how long it took, in s."""
+    def _change(self, condition: str, size: int) -> tuple[int, int]:
+        """Change the rows that `condition` holds for, `size` at most.
+
+        Returns `size`, or 0 where that would have held them for too long, and the size that fits.
+        """
         began = time.monotonic()
-        transaction, changed = self._patiently(self._statement.replace(PAGE, condition))
-        took = time.monotonic() - began
+        statement = self._statement.replace(PAGE, condition)
+        try:
+            if size > 1:
+                transaction, changed = self._execute(statement, _BRIEFLY.format(self._of_many))
+            else:
+                transaction, changed = self._patiently(statement)
+            reached = size
+            fitting = _fitting(size, time.monotonic() - began, self._operation.batch)
+        except OperationalError as error:
+            if size == 1 or not self._gave_up(error, time.monotonic() - began):
+                raise
+            reached, fitting, changed = 0, max(size // 8, 1), 0
         if changed > 0:
             self._changed += changed
             self._own.append(transaction)
             self._fetch(_FLUSH)
         time.sleep(min((time.monotonic() - began) / 2, LONGEST_PAUSE_S))
-        return took
+        return reached, fitting
+
+    def _gave_up(self, error: OperationalError, took: float) -> bool:
+        """Tell whether a batch of some rows, after so many s, was stopped by its own limits."""
+        state = _sqlstate(error)
+        return state in BLOCKED or (
+            state == CANCELED and took * 1000 >= self._of_many.statement_ms  # else by somebody
+        )
 
     def _within(self, page: Sequence[Sequence[str]], types: Sequence[str]) -> str:
         """Return the condition that a row's key is one of `page`."""
@@ -217,38 +248,42 @@ class _Batches:
         return f"({', '.join(self._key)}) IN (SELECT * FROM unnest({arrays}))"
 
     def _patiently(self, statement: str) -> tuple[str, int]:
-        """Run a batch; while it waits for one row it keeps the others locked: not for long.
-
-        Returns its transaction and how many rows it changed.
-        """
+        """Change one row, however long that takes; wait for it in a few tries."""
         for tries in range(self._limits.retries + 1):
             limit = self._limits.backfill.of_try(tries, self._limits.retries)
             if limit != self._limit:
                 self._connection.exec_driver_sql(limit.sql)
                 self._limit = limit
             try:
-                result = self._connection.execute(Verbatim(_TRANSACTION + statement))
+                return self._execute(statement)
             except OperationalError as error:
-                state = getattr(error.orig, "sqlstate", None)
-                if state not in BLOCKED or tries == self._limits.retries:
+                if _sqlstate(error) not in BLOCKED or tries == self._limits.retries:
                     raise
                 pause = self._limits.pause_s(tries) / 10
                 log.info("Backfill of %s: a row is locked; again in %.2f s", self._table, pause)
                 time.sleep(pause)
-            else:
-                cursor: Any = result.cursor  # of both statements
-                (transaction,) = cursor.fetchone()
-                cursor.nextset()
-                changed = cursor.rowcount
-                result.close()
-                return transaction, changed
         raise AssertionError  # for mypy: the last try returns or raises
+
+    def _execute(self, statement: str, settings: str = "") -> tuple[str, int]:
+        """Run a batch; return its transaction and how many rows it changed."""
+        statements = _TRANSACTION.format(settings=settings) + statement
+        result = self._connection.execute(Verbatim(statements))
+        cursor: Any = result.cursor  # of both statements
+        transaction, *_ = cursor.fetchone()
+        cursor.nextset()
+        changed = cursor.rowcount
+        result.close()
+        return transaction, changed
 
     def _fetch(self, query: str) -> Sequence[Any]:
         return self._connection.execute(Verbatim(query)).fetchall()
 
     def _run(self, statement: str) -> None:
         self._connection.execute(Verbatim(statement))
+
+
+def _sqlstate(error: OperationalError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
 
 
 def _fitting(size: int, took: float, most: int) -> int:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SHORT_LOCK_MS = 50
+HELD_MS = 60
+"""How long several rows at a time may be kept from writers, waiting for one of them included."""
 LONGEST_PAUSE_S = 30
 
 BLOCKED = {"55P03": "a lock", "40P01": "a deadlock"}
@@ -41,12 +43,20 @@ class Limit:
         last = number >= retries
         return self if last else replace(self, lock_ms=min(self.lock_ms, SHORT_LOCK_MS))
 
+    def of_many(self) -> Limit:
+        """Return the limit of a batch of rows: what is beyond it is done in smaller ones."""
+        most = Limit(SHORT_LOCK_MS, HELD_MS)
+        return Limit(
+            min(self.lock_ms or most.lock_ms, most.lock_ms),
+            min(self.statement_ms or most.statement_ms, most.statement_ms),
+        )
+
 
 @dataclass(frozen=True)
 class Limits:
     """The limits of a run. `wait_s` is for the upgrade lock, `retry_s` the first pause, in s.
 
-    `ddl` and `backfill` are those of the last of `retries` tries.
+    `ddl` and `backfill` are those of the last of `retries` tries; a fill's is for one row.
     """
 
     ddl: Limit = Limit(2_000, 600_000)

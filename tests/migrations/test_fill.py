@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
-from stage1_schema.alembic_plugin import backfill
+from stage1_schema.alembic_plugin import backfill, limits
 from stage1_schema.alembic_plugin.backfill import PAGE, BackfillOp
-from stage1_schema.alembic_plugin.limits import Limits
+from stage1_schema.alembic_plugin.limits import HELD_MS, Limits
 from stage1_schema.connect import engine
 from stage1_schema.ops import migrate
 from tests.plugins.databases import ROLES, client
@@ -48,6 +48,19 @@ def fill(session, key, statement=UPDATE, batch=5_000):
     backfill._Batches(session, operation, statement, Limits(retries=0)).run()
 
 
+@pytest.fixture(params=["by page", "by key"])
+def in_line(request, owner, monkeypatch):
+    """Whether a writer moves all rows as soon as the fill begins."""
+    by_page = backfill._Batches._by_page
+
+    def moves_first(*arguments):
+        owner.execute("UPDATE filled SET n = n")
+        by_page(*arguments)
+
+    if request.param == "by key":
+        monkeypatch.setattr(backfill._Batches, "_by_page", moves_first)
+
+
 KEYS = {
     "uuid": ({"k": "uuid"}, "md5(n::text)::uuid"),
     "two columns": ({"k": "uuid", "fold": "int"}, "md5((n / 5)::text)::uuid, n % 5"),
@@ -58,10 +71,12 @@ KEYS = {
     "bytes": ({"k": "bytea"}, "decode(md5(n::text), 'hex')"),
     "a domain": ({"k": "name_of"}, "'it''s ' || n"),
     "an enum and a day": ({"k": "side", "day": "date"}, "'LO\"NG', '2025-01-01'::date + n"),
+    "short rows": ({"k": "int2"}, "n"),
     "a name with quotes": ({'The "k"': "text"}, "'NULL' || n"),
 }
 
 
+@pytest.mark.usefixtures("in_line")
 @pytest.mark.parametrize(("columns", "values"), KEYS.values(), ids=KEYS)
 def test_every_row_is_changed_once(empty, owner, session, columns, values):
     owner.execute("CREATE DOMAIN name_of AS text; CREATE TYPE side AS ENUM ('LO\"NG')")
@@ -79,9 +94,12 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 )
 
 
-@given(keys=st.lists(TEXTS, unique=True, max_size=30), batch=st.integers(1, 7))
-@example(keys=["", "NULL", "null", '"', "\\", "{}", "%s", ":x", "'"], batch=2)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.usefixtures("in_line")
+@given(keys=st.lists(TEXTS, unique=True, max_size=30), batch=st.integers(10, 40))
+@example(keys=["", "NULL", "null", '"', "\\", "{}", "%s", ":x", "'"], batch=10)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_text_is_a_key(empty, owner, session, keys, batch):
     owner.execute("DROP TABLE IF EXISTS filled")
     owner.execute(TABLE.format(columns='k text COLLATE "C"', key="k"))
@@ -118,10 +136,10 @@ def test_rows_are_changed_in_the_order_of_the_disk(empty, owner, session):
 def test_a_row_that_a_writer_moves_is_changed_all_the_same(empty, owner, session, monkeypatch):
     uuids(owner, 2000)
     owner.execute("ANALYZE filled")
-    patiently = backfill._Batches._patiently
+    execute = backfill._Batches._execute
     batches = []
 
-    def moved(batch, statement):
+    def moved(batch, statement, *settings):
         """Before the fifth batch, what is left goes to the pages that are behind the fill."""
         batches.append(statement)
         if len(batches) == 5:
@@ -130,9 +148,9 @@ def test_a_row_that_a_writer_moves_is_changed_all_the_same(empty, owner, session
             owner.execute("UPDATE filled SET n = n WHERE done = 0")
             left = "SELECT count(*) AS n FROM filled WHERE done = 0 AND ctid < '(1,0)'"
             assert owner.execute(left).fetchone()["n"] > 0
-        return patiently(batch, statement)
+        return execute(batch, statement, *settings)
 
-    monkeypatch.setattr(backfill._Batches, "_patiently", moved)
+    monkeypatch.setattr(backfill._Batches, "_execute", moved)
     fill(session, ["k"], batch=100)
     assert owner.execute("SELECT DISTINCT done FROM filled").fetchall() == [{"done": 1}]
 
@@ -170,6 +188,7 @@ def test_no_row_escapes_while_writers_move_them(empty, owner, session):
     assert counts == [{"done": 1, "n": 20_000}]
 
 
+@pytest.mark.usefixtures("in_line")
 def test_a_fill_that_failed_can_be_tried_again_in_its_session(empty, owner, session):
     uuids(owner, 300)
     with pytest.raises(sa.exc.DBAPIError, match="division by zero"):
@@ -177,6 +196,41 @@ def test_a_fill_that_failed_can_be_tried_again_in_its_session(empty, owner, sess
     owner.execute("UPDATE filled SET done = 0")
     fill(session, ["k"])
     assert owner.execute("SELECT DISTINCT done FROM filled").fetchall() == [{"done": 1}]
+
+
+SLOW = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    PERFORM pg_sleep(CASE WHEN NEW.n = 3040 THEN 0.2 ELSE 0.01 END); RETURN NEW; END $$;
+CREATE TRIGGER tg_slow BEFORE UPDATE OF done ON filled FOR EACH ROW EXECUTE FUNCTION slow();
+"""
+
+
+@pytest.mark.usefixtures("in_line")
+def test_no_batch_holds_its_rows_for_long(empty, owner, session):
+    """Behind rows that were done by an earlier run, batches are as large as they get."""
+    uuids(owner, 3100)
+    owner.execute("ALTER TABLE noted ADD xid xid8 DEFAULT pg_current_xact_id()")
+    owner.execute(SLOW)
+    fill(session, ["k"], f"UPDATE filled SET done = 1 WHERE done = 0 AND n > 3000 AND {PAGE}")
+    rows_of = "SELECT count(*) AS n FROM noted GROUP BY xid ORDER BY n"
+    batches = [each["n"] for each in owner.execute(rows_of)]
+    assert sum(batches) == 100
+    assert max(batches) <= HELD_MS / 10
+
+
+def test_a_fill_that_somebody_cancels_stops(empty, owner, session, monkeypatch):
+    monkeypatch.setattr(limits, "HELD_MS", 60_000)  # one that takes this long is not by a limit
+    uuids(owner, 100)
+    owner.execute(
+        """CREATE SEQUENCE tries;
+           CREATE FUNCTION cancel() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               PERFORM nextval('tries'), pg_cancel_backend(pg_backend_pid()), pg_sleep(9); END $$;
+           CREATE TRIGGER tg_cancel BEFORE UPDATE ON filled
+               FOR EACH ROW EXECUTE FUNCTION cancel()"""
+    )
+    with pytest.raises(sa.exc.OperationalError, match="due to user request"):
+        fill(session, ["k"])
+    assert owner.execute("SELECT last_value FROM tries").fetchone()["last_value"] == 1
 
 
 def to(settings, revision):
