@@ -23,6 +23,7 @@ from stage1_schema.alembic_plugin.backfill import PAGE
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import fingerprint, migrate, pending, squawk
+from stage1_schema.ops.retyping import keeps_values
 from stage1_schema.ops.statements import REFERENCE, TRIGGER, Effect, Hazard, effect
 from stage1_schema.questdb import client, plain_questdb_errors
 
@@ -82,12 +83,13 @@ class Statement:
 class _Standing:
     """The tables with their rows, and each index's table; what a script makes on the way is new.
 
-    `functions` may write.
+    `functions` may write; `types` are those of (table, column).
     """
 
     rows: Mapping[str, int]
     indexes: dict[str, str]
     functions: set[str] = field(default_factory=set)
+    types: dict[tuple[str, str], str] = field(default_factory=dict)
     new: set[str] = field(default_factory=set)
 
 
@@ -140,7 +142,9 @@ def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
     questdb = None if "questdb=skip" in arguments else settings.questdb
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
         revision = migrate.revision(connection)
-        stands = _Standing(_rows(connection), _indexes(connection), _functions(connection))
+        stands = _Standing(
+            _rows(connection), _indexes(connection), _functions(connection), _types(connection)
+        )
         legacy = standing.look(connection).rows if revision is None else 0
         version = connection.execute(text("SHOW server_version")).scalar_one().split(".")[0]
         head = migrate.head()
@@ -255,15 +259,24 @@ def _statement(sql: str, found: Effect, stands: _Standing) -> Statement:
     locks |= {table: found.lock for table in tables if found.lock}
     largest = max((stands.rows.get(table, 0) for table in tables), default=0)
     stood = bool(tables) or not named
+    kept = all(new and _kept(stands, table, column, new) for table, column, new in found.retypes)
     hazards = [
         str(hazard)
         for hazard in found.hazards
         if (largest > SMALL_ROWS if hazard in _OF_LARGE else stood or hazard == Hazard.UNKNOWN)
         and not (hazard == Hazard.CHANGES_ROWS and PAGE in sql)  # in batches
+        and not (hazard == Hazard.CHANGES_VALUES and kept)
     ]
     hazards += [str(Hazard.CALLS_FUNCTION)] * bool(stands.functions & set(found.calls))
     held = (TableLock(name, str(lock), stands.rows.get(name, 0)) for name, lock in locks.items())
     return Statement(sql, found.kind, tuple(held), tuple(hazards))
+
+
+def _kept(stands: _Standing, table: str, column: str, new: str) -> bool:
+    """Tell whether the column's new type keeps its values; it is its type from then on."""
+    old = stands.types.get((table, column))
+    stands.types[table, column] = new
+    return old is not None and keeps_values(old, new)
 
 
 def _rows(connection: Connection) -> dict[str, int]:
@@ -283,6 +296,16 @@ def _indexes(connection: Connection) -> dict[str, str]:
          WHERE t.relnamespace = 'public'::regnamespace
     """
     return {row.name: row.of for row in connection.execute(text(query))}
+
+
+def _types(connection: Connection) -> dict[tuple[str, str], str]:
+    query = """
+        SELECT c.relname AS of, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type
+          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+           AND a.attnum > 0 AND NOT a.attisdropped
+    """
+    return {(row.of, row.name): row.type for row in connection.execute(text(query))}
 
 
 def _functions(connection: Connection) -> set[str]:

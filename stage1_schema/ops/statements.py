@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from pglast import Error, ast, enums, parse_sql
+from pglast.stream import RawStream
 
 from stage1_schema.ops import blocks
 
@@ -27,6 +28,7 @@ class Hazard(StrEnum):
     BLOCKS_READS = "blocks reads and writes"
     PUTS_DATA_AWAY = "puts data away"
     CHANGES_ROWS = "changes many rows"
+    CHANGES_VALUES = "changes values"
     CALLS_FUNCTION = "calls function"
     DROPS_DEDUPLICATION = "drops deduplication"
     NOT_REVERSIBLE = "not reversible"
@@ -65,7 +67,8 @@ class Effect:
 
     `lock` is on `tables` and on the tables of `indexes`; `references` are locked too, against
     writes. `creates` names a table that is new with the statement, `defines` a function that may
-    write; `calls` are the functions that it runs.
+    write; `calls` are the functions that it runs. `retypes` has (table, column, new type) for each
+    column whose type it changes, without the type where an expression gives the values.
     """
 
     kind: str
@@ -77,6 +80,7 @@ class Effect:
     references: tuple[str, ...] = ()
     defines: str | None = None
     calls: tuple[str, ...] = ()
+    retypes: tuple[tuple[str, str, str], ...] = ()
 
     def with_parts(self, parts: Sequence[Effect]) -> Effect:
         """Return this effect and those of the statements inside."""
@@ -84,7 +88,7 @@ class Effect:
         lock = max((each.lock for each in every), key=_ORDER.index)
         together = {
             name: tuple(dict.fromkeys(value for each in every for value in getattr(each, name)))
-            for name in ("tables", "hazards", "indexes", "references", "calls")
+            for name in ("tables", "hazards", "indexes", "references", "calls", "retypes")
         }
         return Effect(self.kind, lock=lock, creates=self.creates, defines=self.defines, **together)
 
@@ -112,7 +116,6 @@ C = enums.AlterTableType
 _CHANGES: tuple[tuple[set[enums.AlterTableType], tuple[Lock, tuple[Hazard, ...]]], ...] = (
     (
         {
-            C.AT_AlterColumnType,
             C.AT_SetLogged,
             C.AT_SetUnLogged,
             C.AT_SetAccessMethod,
@@ -120,6 +123,10 @@ _CHANGES: tuple[tuple[set[enums.AlterTableType], tuple[Lock, tuple[Hazard, ...]]
             C.AT_SetExpression,
         },
         (SCAN, (Hazard.REWRITES_TABLE, Hazard.BLOCKS_READS)),
+    ),
+    (
+        {C.AT_AlterColumnType},
+        (SCAN, (Hazard.REWRITES_TABLE, Hazard.BLOCKS_READS, Hazard.CHANGES_VALUES)),
     ),
     ({C.AT_SetNotNull, C.AT_AttachPartition}, (SCAN, (Hazard.BLOCKS_READS,))),
     ({C.AT_ValidateConstraint, C.AT_SetStatistics, C.AT_ClusterOn, C.AT_DropCluster}, (ONLINE, ())),
@@ -217,7 +224,23 @@ def _alter(node: Any) -> Effect:  # noqa: ANN401
     name = (node.relation.relname,)
     if node.objtype == enums.ObjectType.OBJECT_INDEX:
         return Effect("ALTER INDEX", (), lock, hazards, indexes=name)
-    return Effect("ALTER TABLE", name, lock, hazards, references=_referenced(node))
+    retypes = tuple(
+        (*name, command.name, _new_type(command))
+        for command in node.cmds
+        if command.subtype == C.AT_AlterColumnType
+    )
+    return Effect("ALTER TABLE", name, lock, hazards, references=_referenced(node), retypes=retypes)
+
+
+def _new_type(command: Any) -> str:  # noqa: ANN401
+    """Return the type that a column gets, if its values are cast to that and nothing else."""
+    type_: Any = command.def_.typeName
+    given: Any = command.def_.raw_default
+    if isinstance(given, ast.TypeCast) and given.typeName == type_:
+        given = given.arg
+    fields = (given.fields or ()) if isinstance(given, ast.ColumnRef) else ()
+    itself = [getattr(each, "sval", None) for each in fields[-1:]] == [command.name]
+    return RawStream()(type_) if itself or given is None else ""
 
 
 def _command(command: Any) -> tuple[Lock, tuple[Hazard, ...]]:  # noqa: ANN401

@@ -25,7 +25,7 @@ CREATE TABLE s.kept (a int);
 """
 EXCLUSIVE, SHARE_ROW = "ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE"
 READS, WRITES = "blocks reads and writes", "blocks writes"
-CHANGES, CALLS = "changes many rows", "calls function"
+CHANGES, CALLS, VALUES = "changes many rows", "calls function", "changes values"
 REWRITES, DELETES, UNKNOWN = "rewrites table", "deletes data", "unknown statement"
 
 
@@ -70,7 +70,7 @@ CASES = [
         instant=False,
         u=SHARE_ROW,
     ),
-    case("ALTER TABLE t ALTER b TYPE bigint", EXCLUSIVE, REWRITES, READS, instant=False),
+    case("ALTER TABLE t ALTER b TYPE bigint", EXCLUSIVE, REWRITES, READS, VALUES, instant=False),
     case("ALTER TABLE t ALTER a SET NOT NULL", EXCLUSIVE, READS, instant=False),
     case("ALTER TABLE t DROP COLUMN m", EXCLUSIVE, DELETES),
     case("ALTER TABLE t RENAME COLUMN m TO n", EXCLUSIVE),
