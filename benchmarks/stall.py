@@ -44,9 +44,10 @@ INSERT INTO datasets (dataset_id, dataset_slug)
 SELECT md5('d' || n)::uuid, 'd' || n FROM generate_series(0, {datasets} - 1) n;
 INSERT INTO walkforward_runs (run_id, dataset_id, prediction_measurement, target_column,
     feature_columns, hyperparameters, walk_config, status, created_at)
-SELECT md5('r' || n)::uuid, md5('d' || n % {datasets})::uuid, 'm' || n, 'target',
-       '["close","volume","rsi_14"]', '{{"depth": 6, "eta": 0.1}}',
-       '{{"train_size": 5000, "test_size": 500}}', 'COMPLETED',
+SELECT md5('r' || n)::uuid, md5('d' || n % {datasets})::uuid,
+       CASE WHEN n % 2 = 0 THEN 'm' || n END, 'target',
+       '["close","volume","rsi_14"]', '{{"depth": 6, "eta": 0.1}}', jsonb_build_object(
+           'train_size', 5000, 'test_size', 500, 'prediction_measurement', 'm' || n), 'COMPLETED',
        '2025-01-01'::timestamptz + n * interval '1 second'
   FROM generate_series(1, {runs}) n;
 INSERT INTO walkforward_folds (run_id, fold_number, train_start_idx, train_end_idx, samples_train,

@@ -5,9 +5,11 @@ inside its metrics; readers want both as columns. Status, mode and side come in 
 may be milliseconds taken for seconds. A run stays with its dataset. A finished job gets the time
 that the 30-day purge goes by.
 
-Rows that stand are brought to that form, some at a time; every step is safe to repeat.
+Rows that stand are brought to that form, some at a time; every step is safe to repeat. While the
+runs get their names an index tells which runs could take the same one.
 
-Locks: SHARE ROW EXCLUSIVE on each table for an instant; row locks of one batch of the fill.
+Locks: SHARE ROW EXCLUSIVE on each table for an instant; SHARE UPDATE EXCLUSIVE on the runs while
+the index is built and dropped (readers and writers go on); row locks of one batch of the fill.
 Revision ID: 0009
 Revises: 0008
 """
@@ -38,7 +40,6 @@ FILES = (
     "stage1_jobs_tg_90_touch",
 )
 FILLED = (
-    ("walkforward_runs", "backfill_run_names", ("run_id",)),
     ("walkforward_runs", "backfill_walkforward_runs", ("run_id",)),
     ("walkforward_folds", "backfill_walkforward_folds", ("run_id", "fold_number")),
     ("simulation_runs", "backfill_simulation_runs", ("simulation_id",)),
@@ -47,9 +48,20 @@ FILLED = (
 )
 
 
+UNNAMED = "ix_walkforward_runs_unnamed"
+
+
 def upgrade() -> None:
     for name in FILES:
         op.run_sql_file(f"0009/{name}.sql")
+    op.create_index_online(
+        UNNAMED,
+        "walkforward_runs",
+        ("dataset_id", "(walk_config ->> 'prediction_measurement')"),
+        where="coalesce(prediction_measurement, '') = ''",
+    )
+    op.backfill("walkforward_runs", "0009/backfill_run_names.sql", key=("run_id",))
+    op.drop_index_online(UNNAMED)
     for table, name, key in FILLED:
         op.backfill(table, f"0009/{name}.sql", key=key)
 

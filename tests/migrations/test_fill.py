@@ -198,6 +198,7 @@ def test_a_fill_that_failed_can_be_tried_again_in_its_session(empty, owner, sess
     assert owner.execute("SELECT DISTINCT done FROM filled").fetchall() == [{"done": 1}]
 
 
+RUNS = 5000
 SLOW = """
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     PERFORM pg_sleep(CASE WHEN NEW.n = 3040 THEN 0.2 ELSE 0.01 END); RETURN NEW; END $$;
@@ -253,13 +254,15 @@ def updates_of(table):
         event.remove(Engine, "before_cursor_execute", note)
 
 
-def test_batches_of_a_large_table_go_by_its_key(empty, owner):
-    """Else the whole table is read for each of them."""
+@pytest.fixture
+def before_0009(empty, owner):
+    """Runs and folds of which 0009 fills each one; the runs are all of one dataset."""
     to(empty, "0008")
     owner.execute(clients.c_dataset(rows.C_DATASET))
     owner.execute(
-        "INSERT INTO walkforward_runs (run_id, dataset_id)"
-        " SELECT md5(n::text)::uuid, dataset_id FROM datasets, generate_series(1, 5000) n"
+        "INSERT INTO walkforward_runs (run_id, dataset_id, walk_config) SELECT md5(n::text)::uuid,"
+        f" dataset_id, jsonb_build_object('prediction_measurement', 'm' || n)"
+        f"   FROM datasets, generate_series(1, {RUNS}) n"
     )
     owner.execute(
         "INSERT INTO walkforward_folds (run_id, fold_number, metrics)"
@@ -267,6 +270,22 @@ def test_batches_of_a_large_table_go_by_its_key(empty, owner):
         "   FROM walkforward_runs, generate_series(0, 4) f"
     )
     owner.execute("ANALYZE")
+
+
+@pytest.mark.usefixtures("before_0009")
+def test_names_are_looked_up_and_not_compared_with_every_run_of_the_dataset(empty, owner):
+    query = """SELECT seq_tup_read + idx_tup_fetch AS n FROM pg_stat_user_tables
+                WHERE relname = 'walkforward_runs'"""
+    before = owner.execute(query).fetchone()["n"]
+    to(empty, "0009")
+    named = "SELECT count(DISTINCT prediction_measurement) AS n FROM walkforward_runs"
+    assert owner.execute(named).fetchone() == {"n": RUNS}
+    assert owner.execute(query).fetchone()["n"] - before < RUNS * RUNS / 10
+
+
+@pytest.mark.usefixtures("before_0009")
+def test_batches_of_a_large_table_go_by_its_key(empty, owner):
+    """Else the whole table is read for each of them."""
     with updates_of("walkforward_folds") as batches:
         to(empty, "0009")
     assert len(batches) > 5
