@@ -160,10 +160,10 @@ def _objects(plan: _Plan) -> Iterator[Comparison]:
 
 
 def _foreign(plan: _Plan, key: Key, item: Item) -> bool:
-    """Tell what other software built: no trigger that runs our function on our table."""
+    """Tell what other software built: no trigger by which our function runs on what is ours."""
     used = [edge.used for edge in plan.uses if key[0] == "triggers" and edge.user == key]
     own = {kind for kind, name in used if name in plan.declared.catalogue[kind]}
-    return not plan.files.ours(item.stem) and own != {"functions", "tables"}
+    return not plan.files.ours(item.stem) and ("functions" not in own or len(own) == 1)
 
 
 def _replaceable(declared: Item, live: Item) -> bool:

@@ -162,6 +162,13 @@ CASES = {
         ),
         "trigger walkforward_folds.by_hand: there, not declared",
     ),
+    "trigger of a view by hand": (
+        (
+            "CREATE TRIGGER by_hand INSTEAD OF INSERT ON indicator_datasets"
+            " FOR EACH ROW EXECUTE FUNCTION stage1_touch()"
+        ),
+        "trigger indicator_datasets.by_hand: there, not declared",
+    ),
     "right given": (
         "GRANT DELETE ON datasets TO stage1_app",
         "right DELETE on TABLE datasets to app: there, not declared",
