@@ -36,7 +36,7 @@ def register(plugin: Plugin) -> None:
         qualifier="postgresql",
     )
     plugin.add_autogenerate_comparator(
-        _quiet, "autogenerate", "stage1", priority=DispatchPriority.FIRST, qualifier="postgresql"
+        _prepare, "autogenerate", "stage1", priority=DispatchPriority.FIRST, qualifier="postgresql"
     )
     plugin.add_autogenerate_comparator(
         _leave_default, "column", "server_default", priority=DispatchPriority.FIRST
@@ -53,7 +53,10 @@ def _compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispat
     return PriorityDispatchResult.CONTINUE
 
 
-def _quiet(_context: AutogenContext, _upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
+def _prepare(context: AutogenContext, _upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
+    from stage1_schema.alembic_plugin import compare  # noqa: PLC0415 - as above
+
+    compare.refuse_parameters(context)  # Alembic's comparison would fail, or find it equal
     # SQLAlchemy 2.1.9 warns of a CHECK that is NOT VALID or NO INHERIT; the comparison names it.
     warnings.filterwarnings(
         "ignore", "Can't validate argument '(dialect_options|not_valid|no_inherit)'"

@@ -7,9 +7,10 @@ so that what depends on a changed table or view is dropped before and made again
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CheckConstraint
+from sqlalchemy import BindParameter, CheckConstraint, ClauseElement
+from sqlalchemy.sql.visitors import iterate
 
 from stage1_schema import sql
 from stage1_schema.alembic_plugin import catalogue, checks, frozen, tables
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.ops import MigrateOperation, UpgradeOps
-    from sqlalchemy import MetaData
+    from sqlalchemy import MetaData, Table
 
     from stage1_schema.alembic_plugin.catalogue import Edge, Item
     from stage1_schema.alembic_plugin.declared import Declared
@@ -136,6 +137,35 @@ def _refuse_long_names(metadata: MetaData) -> None:
                     f"PostgreSQL keeps {NAME_BYTES}.",
                     next_step="declare a shorter one.",
                 )
+
+
+def refuse_parameters(context: AutogenContext) -> None:
+    """Raise Stage1Error for a text with `:name` in it: a revision would say NULL in its place."""
+    metadata: Any = context.metadata
+    for table in () if metadata is None else metadata.tables.values():
+        for what, clause in _texts(table):
+            for each in iterate(clause):
+                if isinstance(each, BindParameter) and each.required:
+                    raise Stage1Error(
+                        f"The {what} of {table.name} says :{each.key}, which is a parameter for"
+                        " SQLAlchemy.",
+                        next_step=rf"write \\:{each.key} there.",
+                    )
+
+
+def _texts(table: Table) -> Iterator[tuple[str, ClauseElement]]:
+    """Yield what a table declares in SQL, and what it is."""
+    for column in table.columns:
+        default = column.server_default
+        clause = getattr(default, "sqltext", getattr(default, "arg", None))
+        if isinstance(clause, ClauseElement):  # another one is a value
+            yield f"default of column {column.name}", clause
+    for constraint in table.constraints:
+        if isinstance(constraint, CheckConstraint):
+            yield f"CHECK {constraint.name}", constraint.sqltext
+    for index in table.indexes:
+        clauses = (*index.expressions, index.dialect_kwargs.get("postgresql_where"))
+        yield from ((f"index {index.name}", c) for c in clauses if isinstance(c, ClauseElement))
 
 
 def _objects(plan: _Plan) -> Iterator[Comparison]:

@@ -157,7 +157,10 @@ def _round(
 
 
 def _check_names(found: Catalogue, order: Iterable[SqlObject]) -> None:
-    """Raise Stage1Error unless each file makes one object of its own kind and name."""
+    """Raise Stage1Error unless each file makes one object of its own kind and name.
+
+    And for a table whose name needs quotes.
+    """
     for file in order:
         made = [item for item in found[file.kind].values() if item.stem == file.name]
         if file.kind != "grants" and len(made) != 1:
@@ -165,6 +168,12 @@ def _check_names(found: Catalogue, order: Iterable[SqlObject]) -> None:
                 f"stage1_schema/sql/{file.kind}/{file.name}.sql makes {len(made)} {file.kind}"
                 f" called {file.name}, not one.",
                 next_step="one file for each object, named after it (a trigger: table_trigger).",
+            )
+    for table in found["tables"].values():
+        if table.name != table.stem:  # nobody addresses one so (contract, part 1)
+            raise Stage1Error(
+                f"The table {table.name} has a name that PostgreSQL wants quoted.",
+                next_step="declare it in lower case, in ASCII, and not as a keyword.",
             )
 
 

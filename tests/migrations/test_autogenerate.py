@@ -227,6 +227,65 @@ def test_generated_column_is_made_anew(developer, connection, monkeypatch):
         table._columns.remove(column)
 
 
+COLON = r"'{\"a\":true}'"
+
+
+@pytest.mark.parametrize(
+    ("item", "what"),
+    [
+        pytest.param(
+            lambda: sa.Column("odd", sa.Text(), server_default=sa.text(COLON)),
+            "default of column odd",
+            id="default",
+        ),
+        pytest.param(
+            lambda: sa.Column("odd", sa.Text(), sa.Computed(COLON)),
+            "default of column odd",
+            id="generated",
+        ),
+        pytest.param(
+            lambda: sa.CheckConstraint(f"symbol <> {COLON}", name="odd"),
+            "CHECK ck_odd_odd",
+            id="check",
+        ),
+        pytest.param(
+            lambda: sa.Index("odd", "id", postgresql_where=sa.text(f"id <> {COLON}")),
+            "index odd",
+            id="predicate",
+        ),
+        pytest.param(
+            lambda: sa.Index("odd", sa.text(f"(id || {COLON})")), "index odd", id="expression"
+        ),
+    ],
+)
+def test_colon_that_would_become_null_is_refused(developer, models, item, what):
+    """SQLAlchemy takes `:true` for a parameter; the revision said NULL in its place."""
+    sa.Table("odd", models, sa.Column("id", sa.Text(), primary_key=True), item())
+    for run in (command.check, lambda config: command.revision(config, "no", autogenerate=True)):
+        with pytest.raises(CommandError, match=rf"The {what} of odd says :true,.* \\\\:true there"):
+            run(developer.config)
+
+
+def test_escaped_colon_arrives(developer, models, connection):
+    text = COLON.replace(":", r"\:")
+    table = models.tables["datasets"]
+    table.append_column(sa.Column("odd", sa.Text(), server_default=sa.text(text)))
+    table.append_constraint(sa.CheckConstraint(f"symbol <> {text}", name="odd"))
+    developer.revise()
+    developer.up_down_up()
+    connection.execute(
+        "INSERT INTO datasets (dataset_id, dataset_slug) SELECT gen_random_uuid(), 'a'"
+    )
+    (row,) = connection.execute("SELECT odd FROM datasets")
+    assert row["odd"] == COLON.strip("'")
+
+
+def test_table_whose_name_needs_quotes_is_refused(developer, models):
+    sa.Table("Trades", models, sa.Column("id", sa.Integer(), primary_key=True))
+    with pytest.raises(CommandError, match=r'The table "Trades" has a name that .* wants quoted'):
+        command.check(developer.config)
+
+
 def test_wrong_body_names_its_file(developer):
     developer.edit("functions/stage1_touch.sql", ("RETURN NEW", "RETURM NEW"))
     with pytest.raises(Exception, match=r"functions/stage1_touch.sql cannot be created") as told:
