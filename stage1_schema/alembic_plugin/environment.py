@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from alembic.runtime.migration import RevisionStep
+from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import text
 
@@ -307,3 +308,10 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except Stage1Error as error:
         raise CommandError(str(error)) from error
+    except CommandError as error:
+        if not isinstance(error.__cause__, ResolutionError):
+            raise
+        raise CommandError(
+            f"{error}. Next: if the database is ahead of this checkout (stage1 status), update the"
+            " checkout; alembic history lists what it knows."
+        ) from error

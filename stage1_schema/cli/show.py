@@ -25,8 +25,10 @@ def _postgres(side: PostgresStatus) -> None:
         return
     if side.revision == side.head:
         revision = f"{side.revision} (head)"
-    else:
+    elif side.known:
         revision = f"{side.revision or 'none'}, head is {side.head}: alembic upgrade head"
+    else:
+        revision = f"{side.revision}, not in this checkout, whose head is {side.head}: update it"
     click.echo(f"revision  {revision}")
     if side.revision == side.head:
         _drift(side.drift)

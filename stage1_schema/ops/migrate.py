@@ -56,6 +56,12 @@ def revision(connection: Connection) -> str | None:
     return ", ".join(heads) or None
 
 
+def known(revision: str | None) -> bool:
+    """Tell whether the history here has `revision`; that of a newer checkout it has not."""
+    scripts = ScriptDirectory.from_config(config())
+    return revision is None or any(each.revision == revision for each in scripts.walk_revisions())
+
+
 def pending(revision: str | None) -> tuple[str, ...]:
     """Return the revisions after `revision`, in order, each with the hash of its files."""
     scripts = ScriptDirectory.from_config(config())

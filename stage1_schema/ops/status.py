@@ -42,6 +42,7 @@ class PostgresStatus:
     version: str | None = None
     revision: str | None = None
     head: str | None = None
+    known: bool = True  # False at a revision that this checkout does not have
     tables: tuple[PostgresTable, ...] = ()
     drift: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()  # applied revisions whose file is another one now
@@ -122,6 +123,7 @@ def _postgres(settings: Settings) -> PostgresStatus:
             version=connection.execute(text("SHOW server_version")).scalar_one().split()[0],
             revision=revision,
             head=head,
+            known=migrate.known(revision),
             tables=tuple(_postgres_tables(connection)),
             drift=drift.postgres(connection, settings.roles) if revision == head else (),
             changed=tuple(map(str, migrate.changed(connection))),

@@ -107,6 +107,17 @@ def test_unknown_argument(shell, both):
         assert f"{name}={'|'.join(values)}" in line
 
 
+def test_database_ahead_of_the_checkout(shell, migrated, connection):
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    for command in (("alembic", "upgrade", "head"), ("alembic", "check"), ("stage1", "plan")):
+        ran = shell(*command, settings=migrated)
+        assert ran.code != 0
+        (line,) = ran.error_lines
+        assert "Can't locate revision identified by '9999'. Next: if the database is ahead" in line
+    ran = shell("stage1", "status", settings=migrated)
+    assert "revision  9999, not in this checkout, whose head is" in ran.out
+
+
 def test_unreachable_questdb_names_the_way_without_it(shell, empty):
     ran = shell("alembic", "upgrade", "head", settings=empty)
     assert ran.code != 0
