@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alembic.script import ScriptDirectory
-from pglast import split
+from pglast import Error, split
 from sqlalchemy import text
 
 from stage1_schema.alembic_plugin import questdb_changes, questdb_pending, standing
@@ -216,7 +216,13 @@ def _revisions(
     findings = squawk.lint(script.text, version) if script.steps else ()
     for step in script.steps:
         found = scripts.get_revision(step.revision)
-        statements = tuple(_statements(step.sql, stands))
+        try:
+            statements = tuple(_statements(step.sql, stands))
+        except Error as error:
+            raise Stage1Error(
+                f"The SQL of revision {step.revision} cannot be read: {error.args[0]}.",
+                next_step=f"correct migrations/sql/{step.revision}/.",
+            ) from None
         with plain_questdb_errors():
             questdb = tuple(chain.from_iterable(map(questdb_changes.statements, step.questdb)))
         hazards = [h for each in statements for h in each.hazards]
@@ -241,7 +247,7 @@ def _statements(part: str, stands: _Standing) -> Iterable[Statement]:
         found = effect(sql)
         if found.kind in _NOT_SHOWN or found.tables == ("alembic_version",):
             continue
-        if found.creates:
+        if found.creates and not (found.may_stand and found.creates in stands.rows):
             stands.new.add(found.creates)
         if found.defines:
             stands.functions.add(found.defines)

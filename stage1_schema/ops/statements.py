@@ -66,9 +66,10 @@ class Effect:
     """What one statement does.
 
     `lock` is on `tables` and on the tables of `indexes`; `references` are locked too, against
-    writes. `creates` names a table that is new with the statement, `defines` a function that may
-    write; `calls` are the functions that it runs. `retypes` has (table, column, new type) for each
-    column whose type it changes, without the type where an expression gives the values.
+    writes. `creates` names a table that is new with the statement, or with `may_stand` one that may
+    stand before it all the same; `defines` a function that may write; `calls` are the functions
+    that it runs. `retypes` has (table, column, new type) for each column whose type it changes,
+    without the type where an expression gives the values.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class Effect:
     lock: Lock | None = None
     hazards: tuple[Hazard, ...] = ()
     creates: str | None = None
+    may_stand: bool = False
     indexes: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     defines: str | None = None
@@ -90,7 +92,14 @@ class Effect:
             name: tuple(dict.fromkeys(value for each in every for value in getattr(each, name)))
             for name in ("tables", "hazards", "indexes", "references", "calls", "retypes")
         }
-        return Effect(self.kind, lock=lock, creates=self.creates, defines=self.defines, **together)
+        return Effect(
+            self.kind,
+            lock=lock,
+            creates=self.creates,
+            may_stand=self.may_stand,
+            defines=self.defines,
+            **together,
+        )
 
 
 _SILENT = (
@@ -175,7 +184,15 @@ def _walk(node: Any) -> Iterator[Any]:  # noqa: ANN401
 
 
 def _create_table(node: Any) -> Effect:  # noqa: ANN401
-    return Effect("CREATE TABLE", creates=node.relation.relname, references=_referenced(node))
+    table = node.relation
+    # A temporary one, or one of another schema, does not replace the one that stands.
+    beside = table.relpersistence == "t" or table.schemaname not in (None, "public")
+    return Effect(
+        "CREATE TABLE",
+        creates=table.relname,
+        may_stand=beside or bool(node.if_not_exists),
+        references=_referenced(node),
+    )
 
 
 def _referenced(node: Any) -> tuple[str, ...]:  # noqa: ANN401

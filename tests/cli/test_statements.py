@@ -260,3 +260,20 @@ def test_small_and_new_tables_are_no_hazard():
     assert said("t") == ([("t", 1_000_000)], (READS,))
     assert said("u") == ([("u", 10)], ())
     assert said("x") == ([], ())
+
+
+@pytest.mark.parametrize(
+    ("before", "hazards"),
+    [
+        pytest.param("CREATE TABLE t (a int)", (), id="new"),
+        pytest.param("CREATE TABLE public.t (a int)", (), id="new in public"),
+        pytest.param("CREATE TABLE IF NOT EXISTS t (a int)", (DELETES,), id="if not exists"),
+        pytest.param("CREATE TABLE archive.t (a int)", (DELETES,), id="another schema"),
+        pytest.param("CREATE TEMPORARY TABLE t (a int)", (DELETES,), id="temporary"),
+    ],
+)
+def test_table_that_may_stand_is_not_new(before, hazards):
+    *_, drop = plan._statements(f"{before}; DROP TABLE t", plan._Standing({"t": 10}, {}))
+    assert drop.hazards == hazards
+    *_, drop = plan._statements(f"{before}; DROP TABLE t", plan._Standing({}, {}))
+    assert drop.hazards == ()

@@ -132,6 +132,13 @@ def test_comments_of_a_body_are_part_of_it(both, revise, checkout):
     assert found.hazards == ("not reversible",)
 
 
+def test_body_that_is_no_sql_is_one_line(migrated, revise, checkout):
+    revise("SELEC 1;")
+    code, said = stage1(checkout, migrated, "plan", "-x", *SKIP)
+    assert (code, len(said.splitlines())) == (1, 1)
+    assert "The SQL of revision 0014 cannot be read: syntax error at or near" in said
+
+
 def test_hazard_is_refused_until_it_is_named(migrated, revise, checkout):
     before = at(migrated)
     revise("ALTER TABLE stage1_jobs DROP COLUMN message", back="raise NotImplementedError")
