@@ -14,11 +14,20 @@ from stage1_schema.errors import PostgresError, Stage1Error
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy import Connection as SQLConnection
     from sqlalchemy import Engine
 
     from stage1_schema.settings import PostgresSettings
 
 CONNECT_TIMEOUT_S = 10
+READ_LOCK_MS = 2_000
+LOCKED = "55P03"
+_HOLDERS = """
+SELECT DISTINCT format('pid %s (%s) locks %s', a.pid, a.usename, l.relation::regclass)
+  FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.granted AND l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation'
+   AND a.datname = current_database() AND l.relation >= 16384 ORDER BY 1 LIMIT 3
+"""
 
 # What it logs about a connection names host and user, and nobody can do anything about it.
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)
@@ -67,6 +76,17 @@ def engine(settings: PostgresSettings) -> Engine:
     return create_engine(
         "postgresql+psycopg://", creator=lambda: connect(settings), poolclass=NullPool
     )
+
+
+@contextmanager
+def reading(settings: PostgresSettings) -> Iterator[SQLConnection]:
+    """Yield a connection to look with: it waits `READ_LOCK_MS` for a table, and not for ever."""
+    from sqlalchemy import text  # noqa: PLC0415 - as above
+
+    with plain_errors(settings), engine(settings).connect() as connection:
+        connection.execute(text(f"SET lock_timeout = {READ_LOCK_MS}"))
+        connection.commit()
+        yield connection
 
 
 @contextmanager
@@ -122,10 +142,25 @@ def _explain_statement(error: BaseException, settings: PostgresSettings) -> Post
     state = getattr(error, "sqlstate", None)
     primary = (diagnostic and diagnostic.message_primary) or (text[0] if text else "no message")
     hint = diagnostic and diagnostic.message_hint
+    if state == LOCKED and (holders := _holders(settings)):
+        return PostgresError(
+            f"PostgreSQL at {settings.where} has a table that another session keeps locked: "
+            f"{'; '.join(holders)}.",
+            next_step="wait for it to end, and run the same command again.",
+        )
     return PostgresError(
         f"PostgreSQL at {settings.where} refused: {primary}" + (f" ({state})." if state else "."),
         next_step=hint or "mend the cause and run the same command again.",
     )
+
+
+def _holders(settings: PostgresSettings) -> list[str]:
+    """Return who keeps readers from a table at the moment."""
+    try:
+        with connect(settings, autocommit=True) as connection:
+            return [str(row[0]) for row in connection.execute(_HOLDERS)]
+    except (psycopg.Error, PostgresError):
+        return []
 
 
 def _last_line(text: str) -> str:

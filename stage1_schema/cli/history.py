@@ -9,7 +9,7 @@ import click
 
 from stage1_schema.alembic_plugin import history
 from stage1_schema.cli import Stage1, console, pass_context
-from stage1_schema.connect import engine, plain_errors
+from stage1_schema.connect import reading
 
 
 @click.command()
@@ -20,8 +20,7 @@ def command(context: Stage1, *, as_json: bool) -> None:
 
     Example: stage1 history --json
     """
-    settings = context.settings.postgres
-    with plain_errors(settings), engine(settings).connect() as connection:
+    with reading(context.settings.postgres) as connection:
         entries = history.read(connection)
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in entries], indent=2, default=str))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from stage1_schema.connect import engine, plain_errors
+from stage1_schema.connect import reading
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def check(settings: Settings) -> Check:
     """
     from questdb_ddl import live_tables  # noqa: PLC0415 - status loads this module without it
 
-    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+    with reading(settings.postgres) as connection:
         with plain_questdb_errors(), client(settings.questdb) as questdb:
             live = live_tables(questdb)
         tables = recorded(connection, live)

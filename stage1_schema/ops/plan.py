@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from stage1_schema.alembic_plugin import questdb_changes, questdb_pending, standing
 from stage1_schema.alembic_plugin.backfill import PAGE
-from stage1_schema.connect import engine, plain_errors
+from stage1_schema.connect import reading
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import fingerprint, migrate, pending, squawk
 from stage1_schema.ops.retyping import keeps_values
@@ -140,7 +140,7 @@ def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
     Raises Stage1Error when a store cannot be read, and for a change of QuestDB that is refused.
     """
     questdb = None if "questdb=skip" in arguments else settings.questdb
-    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+    with reading(settings.postgres) as connection:
         revision = migrate.revision(connection)
         stands = _Standing(
             _rows(connection), _indexes(connection), _functions(connection), _types(connection)

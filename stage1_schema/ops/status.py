@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from stage1_schema.connect import engine, plain_errors
+from stage1_schema.connect import reading
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import drift, migrate
 from stage1_schema.questdb import client, plain_questdb_errors
@@ -114,7 +114,7 @@ def read(settings: Settings) -> Status:
 
 
 def _postgres(settings: Settings) -> PostgresStatus:
-    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+    with reading(settings.postgres) as connection:
         revision = migrate.revision(connection)
         head = migrate.head()
         return PostgresStatus(
@@ -150,7 +150,7 @@ def _postgres_tables(connection: Connection) -> Iterable[PostgresTable]:
 
 
 def _recorded(settings: Settings, standing: Iterable[str]) -> tuple[Table, ...]:
-    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+    with reading(settings.postgres) as connection:
         return drift.recorded(connection, standing)
 
 

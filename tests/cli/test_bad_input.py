@@ -1,5 +1,6 @@
 """Each failure is one clear line with the next step, an exit code, and no traceback."""
 
+import re
 import socket
 import threading
 from dataclasses import replace
@@ -105,6 +106,29 @@ def test_unknown_argument(shell, both):
     assert line.startswith("FAILED: Unknown argument -x questdb=never. Next: use one of: ")
     for name, values in ARGUMENTS.items():
         assert f"{name}={'|'.join(values)}" in line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(("stage1", "status"), id="status"),
+        pytest.param(("stage1", "plan", "-x", "questdb=skip"), id="plan"),
+        pytest.param(("stage1", "history"), id="history"),
+        pytest.param(("alembic", "-x", "questdb=skip", "check"), id="alembic check"),
+    ],
+)
+def test_table_that_another_session_keeps_locked(shell, migrated, connection, command):
+    """Who only looks does not wait for ever; the session ends by itself, lest the test does."""
+    connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+    connection.execute("BEGIN")
+    connection.execute("LOCK TABLE datasets, stage1_migration_history")
+    ran = shell(*command, settings=migrated)
+    pid = connection.info.backend_pid
+    assert ran.code != 0
+    said = rf"another session keeps locked: pid {pid} \(stage1_owner\) locks datasets; .*Next: wait"
+    assert re.search(said, ran.out + ran.err)
+    assert "Traceback" not in ran.err
+    connection.execute("ROLLBACK")
 
 
 def test_database_ahead_of_the_checkout(shell, migrated, connection):
