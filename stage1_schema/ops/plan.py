@@ -20,6 +20,7 @@ from sqlalchemy import text
 
 from stage1_schema.alembic_plugin import questdb_changes, questdb_pending, standing
 from stage1_schema.alembic_plugin.backfill import PAGE
+from stage1_schema.alembic_plugin.questdb_alter import AlterQuestDBTableOp
 from stage1_schema.connect import reading
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import fingerprint, migrate, pending, squawk
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from alembic.script import Script
     from sqlalchemy import Connection
 
+    from stage1_schema.alembic_plugin.questdb_changes import Operation
     from stage1_schema.settings import Settings
 
 SMALL_ROWS = 10_000
@@ -227,6 +229,7 @@ def _revisions(
             questdb = tuple(chain.from_iterable(map(questdb_changes.statements, step.questdb)))
         hazards = [h for each in statements for h in each.hazards]
         hazards += [h for sql in questdb for pattern, h in _QUESTDB_HAZARDS if pattern.search(sql)]
+        hazards += [Hazard.MERGES_ROWS] * any(map(_merges_rows, step.questdb))
         if not _reversible(found):
             hazards.append(Hazard.NOT_REVERSIBLE)
         if drops and found.is_base:
@@ -240,6 +243,17 @@ def _revisions(
             hazards=tuple(dict.fromkeys(map(str, hazards))),
             lint=tuple(f"{f.rule}: {f.message}" for f in findings if f.line in lines),
         )
+
+
+def _merges_rows(operation: Operation) -> bool:
+    """Tell whether a deduplication key goes: a row written again replaces what it told apart."""
+    if not isinstance(operation, AlterQuestDBTableOp):
+        return False
+    keys, existing = (
+        {key.lower() for key in side.get("dedup_keys") or ()}
+        for side in (operation.wanted, operation.existing)
+    )
+    return bool(keys) and not existing <= keys
 
 
 def _statements(part: str, stands: _Standing) -> Iterable[Statement]:

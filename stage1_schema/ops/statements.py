@@ -31,6 +31,7 @@ class Hazard(StrEnum):
     CHANGES_VALUES = "changes values"
     CALLS_FUNCTION = "calls function"
     DROPS_DEDUPLICATION = "drops deduplication"
+    MERGES_ROWS = "makes one row of rows that a key told apart"
     NOT_REVERSIBLE = "not reversible"
     UNKNOWN = "unknown statement"
 

@@ -88,7 +88,12 @@ def test_plan_looks_at_each_operation_after_those_before_it(planned, questdb):
 
 
 def test_plan_names_what_a_change_of_questdb_costs(planned):
+    more = {"dedup_keys": list(TRADING_SIM_EQUITY.dedup_keys)}
+    fewer = {"dedup_keys": more["dedup_keys"][:-1]}
+    merges = "makes one row of rows that a key told apart"
+    assert planned(f'op.alter_questdb_table("{EQUITY}", **{more}, existing={fewer})').hazards == ()
     changes = {
+        f'op.alter_questdb_table("{EQUITY}", **{fewer}, existing={more})': merges,
         f'op.retire_questdb_column("{EQUITY}", "equity", "DOUBLE")': "puts data away",
         f'op.retire_questdb_table("{EQUITY}")': "puts data away",
         f'op.alter_questdb_table("{EQUITY}", dedup_keys=[], existing={{}})': "drops deduplication",
