@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stage1_schema.ops import release
+from stage1_schema.ops import migrate, release
 
 
 @click.command()
@@ -16,6 +16,7 @@ def command() -> None:
 
     Example: stage1 release
     """
+    migrate.head()  # raises where there are several: what was released is never edited again
     added = release.release()
     for path in added:
         click.echo(path)

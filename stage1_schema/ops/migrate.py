@@ -46,7 +46,10 @@ def head() -> str:
     """Return the head of the one history; raises Stage1Error when there are several."""
     heads = ScriptDirectory.from_config(config()).get_heads()
     if len(heads) != 1:
-        raise Stage1Error(f"The history has {len(heads)} heads.", next_step="alembic merge heads.")
+        raise Stage1Error(
+            f"The history has {len(heads)} heads: {', '.join(sorted(heads))}.",
+            next_step="number the one that is not released anew, behind the other.",
+        )
     return heads[0]
 
 

@@ -5,7 +5,9 @@ import shutil
 
 import pytest
 from alembic.script import ScriptDirectory
+from click.testing import CliRunner
 
+from stage1_schema.cli.release import command
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import migrate, release
 from tests.migrations.commands import ROOT
@@ -103,3 +105,17 @@ def test_a_new_revision_is_no_problem_until_released(migrations):
     (migrations / "versions" / "9999_new.py").write_text('"""New"""')
     assert list(release.check(migrations)) == []
     assert release.release(migrations) == ("versions/9999_new.py",)
+
+
+def test_two_heads_are_not_released(checkout, monkeypatch):
+    """A released file cannot be edited any more, and the second head has to be."""
+    monkeypatch.chdir(checkout)
+    head = migrate.head()
+    for number in ("9998", "9999"):
+        text = f'"""New"""\n\nrevision = "{number}"\ndown_revision = "{head}"\n'
+        (checkout / "migrations" / "versions" / f"{number}_new.py").write_text(text)
+    before = ledger(checkout / "migrations")
+    ran = CliRunner().invoke(command)
+    assert isinstance(ran.exception, Stage1Error)
+    assert "The history has 2 heads: 9998, 9999. Next: number" in str(ran.exception)
+    assert ledger(checkout / "migrations") == before
