@@ -1,4 +1,7 @@
+import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -7,7 +10,7 @@ import urllib3
 
 from stage1_schema.errors import ServerStartError
 from stage1_schema.servers.binaries import questdb_jar
-from stage1_schema.servers.questdb import LocalQuestDB
+from stage1_schema.servers.questdb import LocalQuestDB, class_cache
 
 
 def query(server, sql):
@@ -73,3 +76,61 @@ def test_a_full_disk_is_one_line(tiny_disk):
 def test_the_oldest_version_of_the_field_runs(tmp_path, version):
     with LocalQuestDB(tmp_path, jar=questdb_jar(version)) as server:
         assert version in str(query(server, "SELECT build()"))
+
+
+@pytest.fixture
+def own_jar(tmp_path):
+    """A jar in a directory of its own, where no cache is yet."""
+    (tmp_path / "jar").mkdir()
+    jar = tmp_path / "jar" / "questdb.jar"
+    jar.write_bytes(questdb_jar().read_bytes())
+    return jar
+
+
+MAKE = """
+import sys
+from pathlib import Path
+from stage1_schema.servers.questdb import class_cache
+print(class_cache(Path(sys.argv[1])))
+"""
+
+
+def test_the_cache_of_classes_is_made_once_and_a_damaged_one_does_no_harm(own_jar, tmp_path):
+    def make():
+        return subprocess.Popen(
+            [sys.executable, "-c", MAKE, own_jar], stdout=subprocess.PIPE, text=True
+        )
+
+    with make() as one, make() as other:
+        told = {one.communicate()[0].strip(), other.communicate()[0].strip()}
+    cache = class_cache(own_jar)
+    assert told == {str(cache)}
+    left = {path.name for path in own_jar.parent.iterdir()}
+    assert left == {own_jar.name, cache.name, cache.with_suffix(".lock").name}
+
+    def log_of(content):
+        cache.write_bytes(content)
+        with LocalQuestDB(tmp_path / "server", jar=own_jar) as server:
+            assert query(server, "SELECT 1") == [[1]]
+            maps = Path(f"/proc/{server.process.pid}/maps").read_text()
+            return server.log.read_text(), str(cache) in maps
+
+    whole = cache.read_bytes()
+    middle = len(whole) // 2
+    assert log_of(whole)[1]
+    damaged = (
+        whole[:middle],
+        whole[:middle] + os.urandom(4096) + whole[middle + 4096 :],
+    )
+    for content in damaged:
+        text, _ = log_of(content)
+        assert "aot" not in text
+        assert "cds" not in text
+
+
+def test_a_cache_that_cannot_be_made_is_no_error_and_is_tried_once(tmp_path, monkeypatch):
+    jar = tmp_path / "questdb.jar"
+    jar.write_bytes(b"no jar")
+    assert class_cache(jar) is None
+    monkeypatch.setattr("stage1_schema.servers.questdb._make_cache", None)
+    assert class_cache(jar) is None
