@@ -114,9 +114,9 @@ class LocalQuestDB(LocalServer):
     def _prepare(self) -> None:
         if self._jar is None:
             self._jar = questdb_jar()
-        # QuestDB unpacks its native library there, and a killed one leaves it behind.
         if not self._cache_options and (cache := class_cache(self._jar)):
             self._cache_options = (*CACHE_OPTIONS, f"-XX:AOTCache={cache}")
+        # QuestDB unpacks its native library there, and a killed one leaves it behind.
         shutil.rmtree(self.directory / "tmp", ignore_errors=True)
         (self.directory / "tmp").mkdir()
         (self.directory / "conf").mkdir(exist_ok=True)
