@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from alembic.operations import MigrateOperation, Operations
 from sqlalchemy.exc import OperationalError
 
+from stage1_schema.alembic_plugin import frozen
 from stage1_schema.alembic_plugin.limits import BLOCKED
 from stage1_schema.alembic_plugin.online import broken, outside
 from stage1_schema.alembic_plugin.verbatim import Verbatim, literal, quoted
@@ -63,9 +64,7 @@ DECLARE {cursor} NO SCROLL CURSOR WITH HOLD FOR SELECT {key} FROM {table}
 """
 """What others wrote since the start; a row that none of them wrote is where it was."""
 _TRANSACTION = "SELECT pg_current_xact_id()::xid::text{settings};\n"
-_BRIEFLY = """,
- set_config('lock_timeout', '{0.lock_ms}', true),
- set_config('statement_timeout', '{0.statement_ms}', true)"""
+_BRIEFLY = ", set_config('statement_timeout', '{}', true)"
 _FLUSH = "SELECT set_config('synchronous_commit', 'local', true), pg_current_xact_id()"
 """Wait, without a row locked, until the disk has the batch: else a writer's commit has to."""
 
@@ -109,7 +108,7 @@ class BackfillOp(MigrateOperation):
 def _backfill(operations: Operations, operation: BackfillOp) -> None:
     context = operations.migration_context
     path = Path(context.opts["script"].dir) / "sql" / operation.name
-    statement = path.read_text(encoding="utf-8") if path.is_file() else ""
+    statement = frozen.read(path) if path.is_file() else ""
     if statement.count(PAGE) != 1:
         raise Stage1Error(
             f"The backfill {operation.name} does not hold '{PAGE}' once.",
@@ -153,7 +152,7 @@ class _Batches:
         self._changed = 0
         self._own: list[str] = []
         self._limit = limits.backfill
-        self._of_many = limits.backfill.of_many()
+        self._held_ms = limits.backfill.held_ms
         self._told = time.monotonic()
 
     def run(self) -> None:
@@ -216,7 +215,7 @@ class _Batches:
         statement = self._statement.replace(PAGE, condition)
         try:
             if size > 1:
-                transaction, changed = self._execute(statement, _BRIEFLY.format(self._of_many))
+                transaction, changed = self._execute(statement, _BRIEFLY.format(self._held_ms))
             else:
                 transaction, changed = self._patiently(statement)
             reached = size
@@ -233,10 +232,10 @@ class _Batches:
         return reached, fitting
 
     def _gave_up(self, error: OperationalError, took: float) -> bool:
-        """Tell whether a batch of some rows, after so many s, was stopped by its own limits."""
+        """Tell whether a batch of some rows, after so many s, was stopped by a limit."""
         state = _sqlstate(error)
         return state in BLOCKED or (
-            state == CANCELED and took * 1000 >= self._of_many.statement_ms  # else by somebody
+            state == CANCELED and took * 1000 >= self._held_ms  # else by somebody
         )
 
     def _within(self, page: Sequence[Sequence[str]], types: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stage1_schema.errors import Stage1Error
+
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
@@ -37,8 +39,19 @@ def name_of(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
+def read(path: Path) -> str:
+    """Return a frozen body; raises Stage1Error for one that is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Stage1Error(
+            f"{path.relative_to(path.parents[2])} is not UTF-8 (byte {error.start}).",
+            next_step="save it as UTF-8, or restore it from git.",
+        ) from None
+
+
 def _makes_its_name(path: Path) -> bool:
     """Tell the body of an object from a step, such as a fill, whatever either is called."""
-    made = _MAKES.findall(path.read_text(encoding="utf-8"))
+    made = _MAKES.findall(read(path))
     # A trigger's file is called after its table too.
     return any(path.stem.casefold().endswith(name.casefold()) for name in made)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SHORT_LOCK_MS = 50
-HELD_MS = 60
+HELD_MS = 40
 """How long several rows at a time may be kept from writers, waiting for one of them included."""
 LONGEST_PAUSE_S = 30
 
@@ -43,13 +43,10 @@ class Limit:
         last = number >= retries
         return self if last else replace(self, lock_ms=min(self.lock_ms, SHORT_LOCK_MS))
 
-    def of_many(self) -> Limit:
-        """Return the limit of a batch of rows: what is beyond it is done in smaller ones."""
-        most = Limit(SHORT_LOCK_MS, HELD_MS)
-        return Limit(
-            min(self.lock_ms or most.lock_ms, most.lock_ms),
-            min(self.statement_ms or most.statement_ms, most.statement_ms),
-        )
+    @property
+    def held_ms(self) -> int:
+        """How long a batch of rows may take: what does not fit is done in smaller ones."""
+        return min(self.statement_ms or HELD_MS, HELD_MS)
 
 
 @dataclass(frozen=True)
