@@ -125,7 +125,13 @@ SELECT c.oid::regclass::text AS name, c.relname::text AS stem, '' AS signature,
                  CASE c.relpersistence WHEN 'u' THEN 'unlogged' ELSE 'logged' END,
                  'row security ' || CASE WHEN c.relrowsecurity THEN 'on' ELSE 'off' END,
                  'for the owner ' || CASE WHEN c.relforcerowsecurity THEN 'too' ELSE 'not' END,
-                 'options ' || coalesce(array_to_string(c.reloptions, ', '), ''),
+                 'options ' || coalesce(array_to_string(c.reloptions || (
+                     SELECT array_agg('toast.' || each) FROM pg_class t, unnest(t.reloptions) each
+                      WHERE t.oid = c.reltoastrelid), ', '), ''),
+                 'children ' || (SELECT coalesce(string_agg(i.inhrelid::regclass::text, ', '
+                                                            ORDER BY i.inhrelid), 'none')
+                                   FROM pg_inherits i WHERE i.inhparent = c.oid
+                                    AND c.relkind = 'r'),
                  'REPLICA IDENTITY ' || CASE c.relreplident
                      WHEN 'd' THEN 'DEFAULT' WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
                      ELSE 'USING INDEX ' || (SELECT quote_ident(x.relname)

@@ -86,7 +86,7 @@ class Files:
     def changed(self, stem: str) -> bool:
         """Tell whether the declared body has never been frozen."""
         path = self.frozen.get(stem)
-        return path is None or path.read_text(encoding="utf-8") != self.current[stem]
+        return path is None or frozen.read(path) != self.current[stem]
 
     def ours(self, stem: str) -> bool:
         """Tell whether an object of that name is or once was declared."""
@@ -175,7 +175,7 @@ def _objects(plan: _Plan) -> Iterator[Comparison]:
             wanted, stands = declared.get(name), live.get(name)
             result = of_items(wanted, stands)
             if wanted is None and stands is not None and _foreign(plan, (kind, name), stands):
-                yield Comparison(result.what, skipped=FOREIGN[0])
+                yield Comparison(result.what, skipped=_why_foreign(plan, (kind, name)))
                 continue
             yield result
             if result.equal:
@@ -194,6 +194,13 @@ def _foreign(plan: _Plan, key: Key, item: Item) -> bool:
     used = [edge.used for edge in plan.uses if key[0] == "triggers" and edge.user == key]
     own = {kind for kind, name in used if name in plan.declared.catalogue[kind]}
     return not plan.files.ours(item.stem) and ("functions" not in own or len(own) == 1)
+
+
+def _why_foreign(plan: _Plan, key: Key) -> str:
+    """Return the reason: a trigger on a table of ours may keep rows from it, and is told."""
+    tables = plan.declared.catalogue["tables"]
+    ours = [edge.used[1] for edge in plan.uses if edge.user == key and edge.used[1] in tables]
+    return f"{FOREIGN[0]}, but runs on {ours[0]}" if key[0] == "triggers" and ours else FOREIGN[0]
 
 
 def _replaceable(declared: Item, live: Item) -> bool:

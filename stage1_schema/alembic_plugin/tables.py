@@ -124,6 +124,10 @@ def _alterations(wanted: Item, stands: Item) -> Iterator[MigrateOperation]:
             yield AlterOp(f"TABLE {wanted.name}", _TURNS[new], _TURNS[old])
         elif new != old and new.startswith("options"):
             yield AlterOp(f"TABLE {wanted.name}", options(new, old), options(old, new))
+        elif new != old and new.startswith("children"):
+            for child in old.removeprefix("children ").split(", "):  # nothing declares one
+                turns = (f"{no}INHERIT {wanted.name}" for no in ("NO ", ""))
+                yield AlterOp(f"TABLE {child}", *turns)
         elif new != old and new.startswith("REPLICA"):
             yield AlterOp(f"TABLE {wanted.name}", new, old)
 

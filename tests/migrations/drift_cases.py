@@ -96,6 +96,14 @@ CASES = {
             " live options autovacuum_enabled=false, fillfactor=50"
         ),
     ),
+    "options of what a table keeps beside": (
+        "ALTER TABLE spool_quarantine SET (toast.autovacuum_enabled = false)",
+        "table spool_quarantine: declared options, live options toast.autovacuum_enabled=false",
+    ),
+    "children": (
+        'CREATE TABLE "the child" () INHERITS (spool_units)',
+        'table spool_units: declared children none, live children "the child"',
+    ),
     "policy": (
         "CREATE POLICY nobody ON datasets USING (false)",
         "policy datasets.nobody: there, not declared",

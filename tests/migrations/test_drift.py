@@ -165,14 +165,21 @@ def test_a_foreign_object_is_skipped_with_a_reason(migrated, connection):
         "CREATE TRIGGER strange BEFORE INSERT ON stray FOR EACH ROW"
         " EXECUTE FUNCTION stage1_touch()"
     )
+    connection.execute(
+        "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER swallow BEFORE INSERT ON datasets FOR EACH ROW EXECUTE FUNCTION swallow()"
+    )
     with engine(migrated.postgres).connect() as open_connection:
         found = drift.compare_postgres(open_connection, migrated.roles)
     assert [str(each) for each in found if not each.equal] == [
         "table stray: skipped: not of Stage1",
         "function elsewhere(): skipped: not of Stage1",
+        "function swallow(): skipped: not of Stage1",
         "view grafana: skipped: not of Stage1",
+        "trigger datasets.swallow: skipped: not of Stage1, but runs on datasets",
         "trigger stray.strange: skipped: not of Stage1",
     ]
+    assert [each.what for each in found if each.left_out] == ["trigger datasets.swallow"]
 
 
 def test_a_role_that_may_not_create_a_schema_is_told_so(migrated):
