@@ -179,7 +179,7 @@ def _online(
         process_revision_directives=autogenerate.directives,
         on_version_apply=(legacy_late.on_version_apply, history.on_version_apply),  # type: ignore[arg-type]
     )
-    _find_changed(context.get_context(), connection, nested=nested)
+    _look(context.get_context(), connection, nested=nested)
     under_lock = context.config.attributes.get("under_lock")
     runner = Runner(
         context.get_context(),
@@ -197,13 +197,14 @@ def _online(
         questdb.close()
 
 
-def _find_changed(migration: MigrationContext, connection: Connection, *, nested: bool) -> None:
-    """Find applied revisions whose file has changed, where drift is looked for."""
+def _look(migration: MigrationContext, connection: Connection, *, nested: bool) -> None:
+    """Refuse several revisions; find changed files of applied ones where drift is looked for."""
+    history.only(migration.get_current_heads())
     if migration.opts.get("revision_context") is not None:
         scripts = migration.opts["script"]
         migration.opts["changed"] = history.changed_revisions(connection, scripts)
-        if not nested:
-            connection.rollback()
+    if not nested:
+        connection.rollback()
 
 
 def _before_first(steps: list[MigrationStep], questdb: QuestDBTarget, legacy: str | None) -> None:

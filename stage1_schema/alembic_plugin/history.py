@@ -16,9 +16,10 @@ from sqlalchemy import func, insert, inspect, select, text
 from sqlalchemy.schema import CreateTable
 
 from stage1_schema.alembic_plugin.verbatim import Verbatim
+from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from alembic.runtime.migration import MigrationContext, MigrationInfo
     from alembic.script import Script, ScriptDirectory
@@ -57,6 +58,16 @@ BEGIN
     END LOOP;
 END $$
 """
+
+
+def only(heads: Collection[str]) -> str | None:
+    """Return the one revision that `alembic_version` names, or None; raises Stage1Error."""
+    if len(heads) > 1:
+        raise Stage1Error(
+            f"alembic_version names {len(heads)} revisions: {', '.join(sorted(heads))}.",
+            next_step="find out with stage1 history which is right, and delete the others there.",
+        )
+    return next(iter(heads), None)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any
 
 from alembic.operations import MigrateOperation, Operations
 
+from stage1_schema.alembic_plugin import frozen
 from stage1_schema.alembic_plugin.verbatim import Verbatim, literal
 from stage1_schema.errors import Stage1Error
 
@@ -157,7 +158,7 @@ def _run(operations: Operations, operation: RunSqlFileOp) -> None:
         raise Stage1Error(
             f"The frozen SQL {operation.name} is missing.", next_step="restore it from git."
         )
-    operations.execute(Verbatim(path.read_text(encoding="utf-8")))
+    operations.execute(Verbatim(frozen.read(path)))
 
 
 @Operations.implementation_for(DropSqlObjectOp)

@@ -54,9 +54,11 @@ def head() -> str:
 
 
 def revision(connection: Connection) -> str | None:
-    """Return the revision that the database stands at; None where nothing was migrated."""
-    heads = MigrationContext.configure(connection).get_current_heads()
-    return ", ".join(heads) or None
+    """Return the revision that the database stands at; None where nothing was migrated.
+
+    Raises Stage1Error where `alembic_version` names several.
+    """
+    return history.only(MigrationContext.configure(connection).get_current_heads())
 
 
 def known(revision: str | None) -> bool:

@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stage1_schema.alembic_plugin import frozen
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import migrate
 
@@ -22,7 +23,8 @@ LEDGER = "released.txt"
 def release(directory: Path | None = None) -> tuple[str, ...]:
     """Add every revision and frozen body that is not listed; return their paths.
 
-    Raises Stage1Error when a listed file was changed, or a released revision got another file.
+    Raises Stage1Error when a listed file was changed, a released revision got another file,
+    or one is not UTF-8.
     """
     directory = directory or _migrations()
     if problems := tuple(check(directory)):
@@ -32,6 +34,8 @@ def release(directory: Path | None = None) -> tuple[str, ...]:
         )
     listed = _listed(directory)
     added = {path: _hash(directory / path) for path in _files(directory) if path not in listed}
+    for path in added:
+        frozen.read(directory / path)
     with (directory / LEDGER).open("a", encoding="utf-8") as ledger:
         ledger.writelines(f"{digest}  {path}\n" for path, digest in added.items())
     return tuple(added)

@@ -142,6 +142,23 @@ def test_database_ahead_of_the_checkout(shell, migrated, connection):
     assert "revision  9999, not in this checkout, whose head is" in ran.out
 
 
+def test_database_at_two_revisions(shell, migrated, connection):
+    connection.execute("INSERT INTO alembic_version VALUES ('0010')")
+    for command in (
+        ("alembic", "upgrade", "head"),
+        ("alembic", "downgrade", "-1"),
+        ("alembic", "check"),
+        ("stage1", "plan"),
+        ("stage1", "upgrade"),
+        ("stage1", "status"),
+    ):
+        ran = shell(*command, settings=migrated)
+        assert ran.code != 0
+        (line,) = ran.error_lines or [each for each in ran.out.splitlines() if "names 2" in each]
+        assert "alembic_version names 2 revisions: 0010, 00" in line
+        assert "find out with stage1 history" in line
+
+
 def test_unreachable_questdb_names_the_way_without_it(shell, empty):
     ran = shell("alembic", "upgrade", "head", settings=empty)
     assert ran.code != 0

@@ -2,6 +2,9 @@
 
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from alembic.script import ScriptDirectory
@@ -11,6 +14,8 @@ from stage1_schema.cli.release import command
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import migrate, release
 from tests.migrations.commands import ROOT
+
+STAGE1 = Path(sys.executable).with_name("stage1")
 
 
 def test_no_released_file_was_changed():
@@ -118,4 +123,34 @@ def test_two_heads_are_not_released(checkout, monkeypatch):
     ran = CliRunner().invoke(command)
     assert isinstance(ran.exception, Stage1Error)
     assert "The history has 2 heads: 9998, 9999. Next: number" in str(ran.exception)
+    assert ledger(checkout / "migrations") == before
+
+
+BROKEN = {
+    "a revision that is no Python": (
+        "versions/9998_new.py",
+        b"def upgrade(:\n",
+        r"9998_new\.py, line 1: .*restore it from git",
+    ),
+    "SQL that is not UTF-8": (
+        "sql/9998/new.sql",
+        "SELECT '\xe9'".encode("latin-1"),
+        r"sql/9998/new\.sql is not UTF-8 \(byte 8\).* Next: save it as UTF-8",
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "content", "told"), BROKEN.values(), ids=BROKEN)
+def test_what_cannot_be_read_is_not_released(checkout, path, content, told):
+    """And is one line, not a traceback."""
+    file = checkout / "migrations" / path
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(content)
+    before = ledger(checkout / "migrations")
+    ran = subprocess.run(
+        [STAGE1, "release"], cwd=checkout, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert re.search(told, line)
     assert ledger(checkout / "migrations") == before
