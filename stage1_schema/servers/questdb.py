@@ -31,11 +31,6 @@ SETTINGS = {
     "line.tcp.default.partition.by": "MONTH",  # its name before 9.3
     "telemetry.enabled": "false",
     "shared.worker.count": "2",
-    # An idle worker turns 7,000 times before it sleeps at all, which keeps a small machine busy.
-    "shared.worker.nap.threshold": "50",
-    "shared.worker.sleep.threshold": "500",
-    "wal.apply.worker.nap.threshold": "50",
-    "wal.apply.worker.sleep.threshold": "500",
     # The default of 16 MB for each column and partition takes gigabytes for a few small tables.
     "cairo.writer.data.append.page.size": "256k",
     "cairo.writer.data.index.value.append.page.size": "256k",
