@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from alembic.runtime.migration import RevisionStep
+from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import text
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from alembic.runtime.environment import EnvironmentContext
-    from alembic.runtime.migration import MigrationContext, MigrationStep
+    from alembic.runtime.migration import MigrationStep
     from sqlalchemy import Connection, MetaData
     from sqlalchemy.schema import SchemaItem
 
@@ -161,6 +161,7 @@ def _online(
     )
     if "connection" not in context.config.attributes:
         ownership.act_as_owner(connection, settings.roles.owner)
+    history.only(MigrationContext.configure(connection).get_current_heads())
     _set_session(connection, settings, bounds)
     # Alembic would take an open transaction for its caller's, and never commit.
     if not nested:
@@ -179,7 +180,7 @@ def _online(
         process_revision_directives=autogenerate.directives,
         on_version_apply=(legacy_late.on_version_apply, history.on_version_apply),  # type: ignore[arg-type]
     )
-    _look(context.get_context(), connection, nested=nested)
+    _find_changed(context.get_context(), connection, nested=nested)
     under_lock = context.config.attributes.get("under_lock")
     runner = Runner(
         context.get_context(),
@@ -197,14 +198,13 @@ def _online(
         questdb.close()
 
 
-def _look(migration: MigrationContext, connection: Connection, *, nested: bool) -> None:
-    """Refuse several revisions; find changed files of applied ones where drift is looked for."""
-    history.only(migration.get_current_heads())
+def _find_changed(migration: MigrationContext, connection: Connection, *, nested: bool) -> None:
+    """Find applied revisions whose file has changed, where drift is looked for."""
     if migration.opts.get("revision_context") is not None:
         scripts = migration.opts["script"]
         migration.opts["changed"] = history.changed_revisions(connection, scripts)
-    if not nested:
-        connection.rollback()
+        if not nested:
+            connection.rollback()
 
 
 def _before_first(steps: list[MigrationStep], questdb: QuestDBTarget, legacy: str | None) -> None:
