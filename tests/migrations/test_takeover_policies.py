@@ -188,11 +188,12 @@ def test_a_row_of_a_writer_that_was_first_is_taken_along(empty, legacy):
         thread = threading.Thread(target=run)
         thread.start()
         waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
-        deadline = time.monotonic() + 20
-        while not query(empty, waiting) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert query(empty, waiting)
+        deadline = time.monotonic() + 60
+        seen = False
+        while not seen and time.monotonic() < deadline:  # each try waits for 50 ms only
+            seen = bool(query(empty, waiting))
         writer.commit()
+        assert seen
     thread.join(30)
     assert failed == []
     (schema,) = schemas(empty, "stage1_legacy_")
