@@ -4,17 +4,21 @@
 runs and folds and writes standing runs again (ON CONFLICT DO UPDATE), each its own transaction,
 while one revision after the other is applied; then plain DDL does the same work. Reported are the
 slowest write of each phase in ms and, apart, the slowest statement (locks) and the slowest commit
-(the disk). The rows can be made at a later revision, without the fills of the ones before.
+(the disk), and each wait for a lock of over 20 ms. The rows can be made at a later revision,
+without the fills of the ones before.
 Run: python benchmarks/stall.py [runs] [last revision] [revision of the rows]
 """
 
+import gc
 import multiprocessing
 import os
+import re
 import sys
 import tempfile
 import time
 import uuid
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
@@ -35,6 +39,12 @@ STANDING = ("VACUUM (FREEZE, ANALYZE)", "CHECKPOINT")
 SYNC = "STALL_SYNC" in os.environ
 """With it, commits wait for the disk, whose own outliers are in every phase then."""
 NOTHING = "nothing beside the writer"
+NOTE_WAITS = (
+    "ALTER SYSTEM SET deadlock_timeout = '20ms'",
+    "ALTER SYSTEM SET log_lock_waits = on",
+    "SELECT pg_reload_conf()",
+)
+WAITED = re.compile(r"^(\S+ \S+) UTC .* acquired (.+) after (\S+) ms$", re.MULTILINE)
 IDLE_S = 120 if SYNC else 10
 """How long nothing runs beside the writer: with the disk, as long as a fill takes, to compare."""
 
@@ -76,6 +86,7 @@ PLAIN = {
 
 def write(parameters, runs, stop, times):
     """Write until `stop`; put (when it began, s of its statement, s of its commit) of each."""
+    gc.disable()  # a collection takes up to 160 ms in a fork of a process with all that is imported
     found = []
     number = 0
     with psycopg.connect(**parameters) as connection:
@@ -148,6 +159,14 @@ def report(phases, times):
     return max(chain), nothing
 
 
+def report_waits(phases, log):
+    """Print what the server noted: for which lock somebody waited over 20 ms, in which phase."""
+    for at, lock, took in WAITED.findall(log.read_text()):
+        began = datetime.fromisoformat(f"{at}+00:00").timestamp() - float(took) / 1000
+        name = next((name for name, start, end in phases if start <= began < end), "between")
+        print(f"{name:30} waited {float(took):.0f} ms: {lock}")
+
+
 def phase(phases, name, work):
     """Do `work` and note when."""
     began = time.time()
@@ -157,7 +176,7 @@ def phase(phases, name, work):
 
 
 def measure(settings, parameters, runs, first, last):
-    """Apply the chain and the plain DDL beside a writer; return what `report` does."""
+    """Apply the chain and the plain DDL beside a writer; return the phases and the times."""
     scripts = ScriptDirectory.from_config(migrate.config())
     revisions = sorted(s.revision for s in scripts.walk_revisions() if first < s.revision <= last)
     phases = []
@@ -177,7 +196,7 @@ def measure(settings, parameters, runs, first, last):
             for name, statement in PLAIN.items():
                 phase(phases, name, lambda s=statement: connection.execute(s))
         phase(phases, "nothing again", lambda: time.sleep(10))
-    return report(phases, times)
+    return phases, times
 
 
 def main():
@@ -200,14 +219,16 @@ def main():
             began = time.time()
             with psycopg.connect(**parameters, autocommit=True) as connection:
                 connection.execute(FILL.format(runs=runs, datasets=DATASETS, folds=FOLDS))
-                for statement in STANDING:
+                for statement in STANDING + NOTE_WAITS:
                     connection.execute(statement)
             os.sync()  # else the system still writes the load out half a minute later
             print(
                 f"{runs:,} runs, {runs * FOLDS:,} folds, made in {time.time() - began:.0f} s",
                 flush=True,
             )
-            chain, nothing = measure(settings, parameters, runs, first, last)
+            phases, times = measure(settings, parameters, runs, first, last)
+            report_waits(phases, server.log)
+    chain, nothing = report(phases, times)
     print(f"slowest write beside the chain: {chain:.0f} ms (target {TARGET_MS})")
     print(f"slowest write beside nothing: {nothing:.0f} ms")
     return chain > max(TARGET_MS, nothing)
