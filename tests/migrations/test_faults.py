@@ -1,8 +1,9 @@
 """Whatever ends an upgrade in the middle, a second run reaches head: nothing lost, nothing half.
 
-The boundaries are counted in a run that is left alone, so a new revision is covered unnamed.
+The boundaries are counted as they are reached, so a new revision is covered unnamed.
 """
 
+import itertools
 import json
 import signal
 import subprocess
@@ -127,12 +128,12 @@ def check(settings, at_head):
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS), ids=lambda n: f"part {n + 1} of {PARTS}")
 def test_killed_at_any_statement_of_postgres(server_with_roles, filled, at_head, upgrades, part):
-    with created(server_with_roles, filled) as settings:
-        total = upgrades.whole(settings)["postgres"]
-    assert total > 100
-    for point in range(part + 1, total + 1, PARTS):
+    for point in itertools.count(part + 1, PARTS):
         with created(server_with_roles, filled) as settings:
             done = upgrades.run(settings, "postgres", point, "kill")
+            if done["code"] == 0:  # a fill sends more where it gives a batch up
+                assert point > done["counts"]["postgres"] > 100
+                break
             assert done["code"] == -signal.SIGKILL, (point, done["told"])
             upgrades.whole(settings)
             assert check(settings, at_head) == [1] * len(TABLES), point
