@@ -6,11 +6,10 @@ import tempfile
 
 import pytest
 
-from stage1_schema.servers.binaries import postgres_binaries, questdb_jar
+from stage1_schema.servers.binaries import postgres_binaries
 from stage1_schema.servers.postgres import LocalPostgres
-from stage1_schema.servers.questdb import LocalQuestDB
 
-pytest_plugins = ["tests.plugins.databases", "tests.plugins.golden"]
+pytest_plugins = ["tests.plugins.databases", "tests.plugins.golden", "tests.plugins.questdb"]
 
 
 def pytest_addoption(parser):
@@ -58,18 +57,4 @@ def postgres_server(request, tmp_path_factory):
     binaries = postgres_binaries(request.config.getoption("--postgres-version"))
     directory = tmp_path_factory.mktemp("postgres")
     with LocalPostgres(directory, binaries=binaries, fsync=False) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def questdb_version(request):
-    """The version of QuestDB that the tests run on."""
-    return request.config.getoption("--questdb-version")
-
-
-@pytest.fixture(scope="session")
-def questdb_server(tmp_path_factory, questdb_version):
-    """A QuestDB with `url` and `directory`; 9.3.4 unless told otherwise."""
-    jar = questdb_jar(questdb_version)
-    with LocalQuestDB(tmp_path_factory.mktemp("questdb"), jar=jar) as server:
         yield server

@@ -52,8 +52,9 @@ def created(server, template=None):
             connection.execute(
                 sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), owner)
             )
-        with superuser(server, name) as connection:  # PostgreSQL 14 lets only its owner create
-            connection.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(owner))
+        if template is None:  # PostgreSQL 14 lets only its owner create
+            with superuser(server, name) as connection:
+                connection.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(owner))
         yield settings_for(server, name)
 
 
@@ -85,8 +86,13 @@ def settings_for(server, name, role=ROLES.owner):
 def server_with_roles(postgres_server):
     """The PostgreSQL server, with the three roles."""
     with superuser(postgres_server, "postgres") as connection:
-        for role, password in PASSWORDS.items():
-            statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+        if connection.info.server_version >= 160000:
+            connection.execute("SET scram_iterations = 1")  # a login is quicker
+        for role in PASSWORDS:
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+        known = PASSWORDS | {postgres_server.user: postgres_server.password}
+        for role, password in known.items():
+            statement = sql.SQL("ALTER ROLE {} PASSWORD {}")
             connection.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
     return postgres_server
 

@@ -9,6 +9,7 @@ from questdb_ddl import Client, QueryError, TableSuspended, live_tables
 from questdb_ddl.render import drop_table
 from stage1_schema.servers.binaries import questdb_jar
 from stage1_schema.servers.questdb import LocalQuestDB
+from tests.plugins.questdb import kept
 from tests.questdb.rebuilding import HOUR, JANUARY, ROWS, table_of
 
 _NUMBERS = itertools.count()
@@ -90,7 +91,7 @@ def other_server(tmp_path_factory):
         "telemetry.hide.tables": "false",
     }
     with LocalQuestDB(tmp_path_factory.mktemp("other"), settings=settings) as server:
-        yield server
+        yield from kept("other_server", server)
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def tcp_server(tmp_path_factory, questdb_version):
         ilp_tcp=True,
         settings={"line.tcp.commit.interval.default": "200"},
     ) as server:
-        yield server
+        yield from kept("tcp_server", server)
 
 
 @pytest.fixture(scope="session")

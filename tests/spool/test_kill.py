@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,7 +20,8 @@ WHOLE_SIMULATIONS = """
 SELECT s.simulation_id, (SELECT count(*) FROM simulation_trades t USING_S),
        (SELECT count(*) FROM simulation_trade_buckets t USING_S) FROM simulation_runs s
 """.replace("USING_S", "WHERE t.simulation_id = s.simulation_id")
-# Every unit is a batch of its own: a commit to be killed between.
+# Every unit is a batch of its own: a commit to be killed between. Each line of stdin is a replay in
+# a fork, which saves a start of Python, and says at which use of the connection it is killed.
 PROGRAM = """
 import os, signal, sys
 from stage1_schema.cli import main
@@ -27,8 +29,7 @@ from stage1_schema.ops.spool import apply
 from stage1_schema.ops.spool.session import SpoolConnection
 
 apply.BATCH_ROWS = 15
-kill_at, used = int(sys.argv.pop(1)), 0
-cursor = SpoolConnection.cursor
+used, cursor = 0, SpoolConnection.cursor
 
 def counted(*arguments, **named):
     global used
@@ -38,8 +39,34 @@ def counted(*arguments, **named):
     return cursor(*arguments, **named)
 
 SpoolConnection.cursor = counted
-main()
+for line in iter(sys.stdin.readline, ""):
+    if child := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    else:
+        kill_at = int(line)
+        os.dup2(2, 1)
+        main()
 """
+
+
+@contextmanager
+def replays(field, told):
+    """Give a function that replays in a process that is killed, and returns its exit code."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "replay", str(field.path)],
+        env=os.environ | environment(field.settings),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=told,
+        text=True,
+    ) as process:
+
+        def replay(kill_at):
+            process.stdin.write(f"{kill_at}\n")
+            process.stdin.flush()
+            return int(process.stdout.readline())
+
+        yield replay
 
 
 def saved_again(spool):
@@ -53,30 +80,26 @@ def saved_again(spool):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
-def test_kill_at_any_use_of_the_connection(field, part):
+def test_kill_at_any_use_of_the_connection(field, tmp_path, part):
     spool = generator.usual(runs=4, folds=15, trades=40)
     saved_again(spool)
     field.write(spool.bytes())
-    variables = os.environ | environment(field.settings)
     seen = set()
-    for kill_at in range(1 + part, 10_000, 4):
-        field.connection.execute(
-            "TRUNCATE datasets, spool_replays, spool_quarantine, spool_units CASCADE"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, str(kill_at), "replay", str(field.path)],
-            env=variables,
-            capture_output=True,
-            check=False,
-        )
-        runs = field.all(WHOLE_RUNS)
-        simulations = field.all(WHOLE_SIMULATIONS)
-        assert {folds for _, folds in runs} <= {15}
-        assert {row[1:] for row in simulations} <= {(20, 1)}
-        assert field.replay().exit_code == 0
-        stands(field, spool)
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        seen.add((len(runs), len(simulations)))
+    told = tmp_path / "told"
+    with told.open("w") as file, replays(field, file) as replay:
+        for kill_at in range(1 + part, 10_000, 4):
+            field.connection.execute(
+                "TRUNCATE datasets, spool_replays, spool_quarantine, spool_units CASCADE"
+            )
+            code = replay(kill_at)
+            runs = field.all(WHOLE_RUNS)
+            simulations = field.all(WHOLE_SIMULATIONS)
+            assert {folds for _, folds in runs} <= {15}
+            assert {row[1:] for row in simulations} <= {(20, 1)}
+            assert field.replay().exit_code == 0
+            stands(field, spool)
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL, told.read_text()
+            seen.add((len(runs), len(simulations)))
     assert {*((runs, 0) for runs in range(5)), (4, 1), (4, 2)} <= seen
