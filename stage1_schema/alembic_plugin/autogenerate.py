@@ -65,7 +65,7 @@ def _prepare(context: AutogenContext, _upgrade_ops: UpgradeOps) -> PriorityDispa
 
 
 def _leave_default(
-    _context: AutogenContext,
+    context: AutogenContext,
     _alter: ops.AlterColumnOp,
     _schema: str | None,
     _table: str,
@@ -75,8 +75,11 @@ def _leave_default(
 ) -> PriorityDispatchResult:
     """Keep Alembic from generated columns and identities, which it cannot change: we can.
 
-    From a text with a quote in it as well: Alembic 1.20.1 compares it unquoted, a syntax error.
+    From a text with a quote in it as well: Alembic 1.20.1 compares it unquoted, a syntax error. And
+    from a column of another type, whose defaults the server may have no `=` for.
     """
+    if context.migration_context.impl.compare_type(live, declared):
+        return PriorityDispatchResult.STOP
     if any(isinstance(each.server_default, Computed | Identity) for each in (live, declared)):
         return PriorityDispatchResult.STOP
     text = getattr(declared.server_default, "arg", None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
 
+from stage1_schema.alembic_plugin import retype
 from stage1_schema.alembic_plugin.alter import AdvanceOp, AlterOp, options
 from stage1_schema.alembic_plugin.comparison import Comparison, of_items
 from stage1_schema.alembic_plugin.verbatim import quoted
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
     from alembic.operations.ops import MigrateOperation, OpContainer, UpgradeOps
+    from sqlalchemy import Connection
 
     from stage1_schema.alembic_plugin.catalogue import Catalogue, Item
 
@@ -31,7 +33,8 @@ _TYPE, _NULL, _IDENTITY, _STORAGE, _COMPRESSION, _, _OPTIONS, _DEFAULT = range(8
 _ALL = frozenset(range(8))
 
 
-def compare(
+def compare(  # noqa: PLR0917
+    connection: Connection,
     upgrade_ops: UpgradeOps,
     declared: Catalogue,
     live: Catalogue,
@@ -62,8 +65,15 @@ def compare(
             done |= {_DEFAULT}  # it is generated, or shall be: made anew
         if _TYPE in done or _lines(new)[_TYPE] != _lines(old)[_TYPE]:
             done |= {_STORAGE, _COMPRESSION}  # another type brings its own
+        recast = _TYPE in done and retype.told(
+            connection, table, column, (new.definition, old.definition)
+        )
         new, old = (_only(each, _ALL - done) for each in (new, old))
         yield of_items(new, replace(old, comment=new.comment))  # a comment is Alembic's
+        if recast:
+            retype.take(upgrade_ops, table, column)
+            upgrade_ops.ops.append(recast)
+            new, old = (_only(each, _ALL - done - {_DEFAULT}) for each in (new, old))
         upgrade_ops.ops += _alterations(new, old)
         if _lines(new)[_IDENTITY] != _lines(old)[_IDENTITY]:
             changed.add(key)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BindParameter, CheckConstraint, ClauseElement
+from sqlalchemy import BindParameter, CheckConstraint, ClauseElement, Enum
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.sql.visitors import iterate
 
 from stage1_schema import sql
@@ -140,9 +141,17 @@ def _refuse_long_names(metadata: MetaData) -> None:
 
 
 def refuse_parameters(context: AutogenContext) -> None:
-    """Raise Stage1Error for a text with `:name` in it: a revision would say NULL in its place."""
+    """Raise Stage1Error for what no revision could make: a text with `:name`, a type of its own."""
     metadata: Any = context.metadata
     for table in () if metadata is None else metadata.tables.values():
+        for column in table.columns:
+            kind = getattr(column.type, "item_type", column.type)
+            if isinstance(kind, DOMAIN) or (isinstance(kind, Enum) and kind.native_enum):
+                raise Stage1Error(
+                    f"Column {column.name} of {table.name} has a type of its own, {kind.name},"
+                    " which no revision would make, change or drop.",
+                    next_step="declare Text, and a CHECK of its values.",
+                )
         for what, clause in _texts(table):
             for each in iterate(clause):
                 if isinstance(each, BindParameter) and each.required:

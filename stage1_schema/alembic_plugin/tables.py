@@ -52,7 +52,10 @@ def compare(
     wanted_tables, live_tables = _declared(context), cache(partial(reflect, context))
     yield from _tables(upgrade_ops, declared, live, seen)
     gone: list[MigrateOperation] = []
-    yield from columns.compare(upgrade_ops, declared, live, (wanted_tables, live_tables), gone)
+    assert context.connection is not None  # noqa: S101 - the catalogue was read by it
+    yield from columns.compare(
+        context.connection, upgrade_ops, declared, live, (wanted_tables, live_tables), gone
+    )
     renamed = set()
     for new, old in _renamed(declared, live, seen):
         renamed |= {new.name, old.name}
