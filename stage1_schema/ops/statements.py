@@ -70,7 +70,8 @@ class Effect:
     writes. `creates` names a table that is new with the statement, or with `may_stand` one that may
     stand before it all the same; `defines` a function that may write; `calls` are the functions
     that it runs. `retypes` has (table, column, new type) for each column whose type it changes,
-    without the type where an expression gives the values.
+    without the type where an expression gives the values. `drops` has (table, what, name) for each
+    part that may take a foreign key along: a CONSTRAINT, a COLUMN, or the TABLE, without a name.
     """
 
     kind: str
@@ -84,6 +85,7 @@ class Effect:
     defines: str | None = None
     calls: tuple[str, ...] = ()
     retypes: tuple[tuple[str, str, str], ...] = ()
+    drops: tuple[tuple[str, str, str], ...] = ()
 
     def with_parts(self, parts: Sequence[Effect]) -> Effect:
         """Return this effect and those of the statements inside."""
@@ -91,7 +93,7 @@ class Effect:
         lock = max((each.lock for each in every), key=_ORDER.index)
         together = {
             name: tuple(dict.fromkeys(value for each in every for value in getattr(each, name)))
-            for name in ("tables", "hazards", "indexes", "references", "calls", "retypes")
+            for name in ("tables", "hazards", "indexes", "references", "calls", "retypes", "drops")
         }
         return Effect(
             self.kind,
@@ -145,6 +147,7 @@ _CHANGES: tuple[tuple[set[enums.AlterTableType], tuple[Lock, tuple[Hazard, ...]]
         (TRIGGER, ()),
     ),
 )
+_DROPPED = {C.AT_DropConstraint: "CONSTRAINT", C.AT_DropColumn: "COLUMN"}
 
 
 def effect(statement: str) -> Effect:
@@ -218,7 +221,8 @@ def _drop(node: Any) -> Effect:  # noqa: ANN401
     cascades = node.behavior == enums.DropBehavior.DROP_CASCADE
     hazards = (Hazard.DELETES_DATA,) * (cascades or node.removeType in _DATA)
     if node.removeType in _RELATIONS:
-        return Effect(kind, last, CATALOGUE, hazards)
+        drops = tuple((name, "TABLE", "") for name in last)
+        return Effect(kind, last, CATALOGUE, hazards, drops=drops)
     if node.removeType in _ON_TABLE:
         return Effect(kind, tuple(n[-2] for n in names if len(n) > 1), CATALOGUE, hazards)
     if node.removeType == enums.ObjectType.OBJECT_INDEX:
@@ -247,7 +251,20 @@ def _alter(node: Any) -> Effect:  # noqa: ANN401
         for command in node.cmds
         if command.subtype == C.AT_AlterColumnType
     )
-    return Effect("ALTER TABLE", name, lock, hazards, references=_referenced(node), retypes=retypes)
+    drops = tuple(
+        (*name, _DROPPED[command.subtype], command.name)
+        for command in node.cmds
+        if command.subtype in _DROPPED
+    )
+    return Effect(
+        "ALTER TABLE",
+        name,
+        lock,
+        hazards,
+        references=_referenced(node),
+        retypes=retypes,
+        drops=drops,
+    )
 
 
 def _new_type(command: Any) -> str:  # noqa: ANN401
