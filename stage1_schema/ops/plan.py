@@ -302,6 +302,7 @@ def _statement(sql: str, found: Effect, stands: _Standing) -> Statement:
         if (largest > SMALL_ROWS if hazard in _OF_LARGE else stood or hazard == Hazard.UNKNOWN)
         and not (hazard == Hazard.CHANGES_ROWS and PAGE in sql)  # in batches
         and not (hazard == Hazard.CHANGES_VALUES and kept)
+        and not (hazard == Hazard.FAILS_ON_ROWS and not largest)
     ]
     hazards += [str(Hazard.CALLS_FUNCTION)] * bool(stands.functions & set(found.calls))
     held = (TableLock(name, str(lock), stands.rows.get(name, 0)) for name, lock in locks.items())
@@ -334,9 +335,12 @@ def _look(connection: Connection) -> _Standing:
 
 
 def _rows(connection: Connection) -> dict[str, int]:
-    """Return the estimated rows of each table; for one never analysed, 100 bytes are a row."""
+    """Return the estimated rows of each table.
+
+    For one never analysed, or analysed while it was empty, 100 bytes are a row.
+    """
     query = """
-        SELECT relname, CASE WHEN reltuples >= 0 THEN reltuples::bigint
+        SELECT relname, CASE WHEN reltuples > 0 THEN reltuples::bigint
                              ELSE pg_relation_size(oid) / 100 END AS rows
           FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
     """

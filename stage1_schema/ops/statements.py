@@ -29,6 +29,7 @@ class Hazard(StrEnum):
     PUTS_DATA_AWAY = "puts data away"
     CHANGES_ROWS = "changes many rows"
     CHANGES_VALUES = "changes values"
+    FAILS_ON_ROWS = "fails on rows"
     CALLS_FUNCTION = "calls function"
     DROPS_DEDUPLICATION = "drops deduplication"
     MERGES_ROWS = "makes one row of rows that a key told apart"
@@ -147,6 +148,7 @@ _CHANGES: tuple[tuple[set[enums.AlterTableType], tuple[Lock, tuple[Hazard, ...]]
         (TRIGGER, ()),
     ),
 )
+_FILLED = {enums.ConstrType.CONSTR_NOTNULL, enums.ConstrType.CONSTR_PRIMARY}
 _DROPPED = {C.AT_DropConstraint: "CONSTRAINT", C.AT_DropColumn: "COLUMN"}
 
 
@@ -295,6 +297,8 @@ def _column(column: Any) -> tuple[Lock, tuple[Hazard, ...]]:  # noqa: ANN401
     constraints = column.constraints or ()
     defaults = [each.raw_expr for each in constraints if each.contype == kinds.CONSTR_DEFAULT]
     found = {each.contype for each in constraints}
+    empty = all(isinstance(each, ast.A_Const) and each.isnull for each in defaults)
+    fails = (Hazard.FAILS_ON_ROWS,) * (empty and bool(found & _FILLED))
     # now() is one value for all rows; any other function may give each row its own.
     if (
         found & {kinds.CONSTR_GENERATED, kinds.CONSTR_IDENTITY}
@@ -305,8 +309,8 @@ def _column(column: Any) -> tuple[Lock, tuple[Hazard, ...]]:  # noqa: ANN401
     # A key of a column without values holds for every row unasked; a CHECK does not.
     read = {kinds.CONSTR_UNIQUE, kinds.CONSTR_PRIMARY, kinds.CONSTR_CHECK}
     if found & read or (defaults and kinds.CONSTR_FOREIGN in found):
-        return SCAN, (Hazard.BLOCKS_READS,)
-    return CATALOGUE, ()
+        return SCAN, (*fails, Hazard.BLOCKS_READS)
+    return CATALOGUE, fails
 
 
 def _constraint(constraint: Any) -> tuple[Lock, tuple[Hazard, ...]]:  # noqa: ANN401
