@@ -29,6 +29,7 @@ class Hazard(StrEnum):
     PUTS_DATA_AWAY = "puts data away"
     CHANGES_ROWS = "changes many rows"
     CHANGES_VALUES = "changes values"
+    CHANGES_NAMES = "changes names"
     FAILS_ON_ROWS = "fails on rows"
     CALLS_FUNCTION = "calls function"
     DROPS_DEDUPLICATION = "drops deduplication"
@@ -122,6 +123,7 @@ _SILENT = (
 _WRITES = (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)  # as a part: in a WITH
 _DATA = {enums.ObjectType.OBJECT_TABLE, enums.ObjectType.OBJECT_MATVIEW}
 _RELATIONS = {*_DATA, enums.ObjectType.OBJECT_VIEW}
+_SAID = {*_RELATIONS, enums.ObjectType.OBJECT_COLUMN}
 _SERIALS = {"serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"}
 _ON_TABLE = {enums.ObjectType.OBJECT_TRIGGER, enums.ObjectType.OBJECT_POLICY}
 
@@ -238,7 +240,9 @@ def _rename(node: Any) -> Effect:  # noqa: ANN401
     names = (node.relation.relname,) if node.relation else ()
     if node.renameType == enums.ObjectType.OBJECT_INDEX or not names:
         return Effect("RENAME")  # an index's name is none of its table's readers' business
-    return Effect("RENAME", names, CATALOGUE)
+    # A client that still says the old name fails; one of a constraint or trigger nobody says.
+    hazards = (Hazard.CHANGES_NAMES,) * (node.renameType in _SAID)
+    return Effect("RENAME", names, CATALOGUE, hazards)
 
 
 def _alter(node: Any) -> Effect:  # noqa: ANN401
