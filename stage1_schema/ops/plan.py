@@ -371,7 +371,7 @@ def _keys(connection: Connection) -> list[_ForeignKey]:
     query = """
         SELECT c.relname AS of, o.relname AS other, f.conname AS name,
                ARRAY(SELECT conname FROM pg_constraint k
-                      WHERE k.conindid = f.conindid AND k.conrelid = f.confrelid) AS rests_on,
+                      WHERE k.conindid = f.conindid AND k.contype IN ('p', 'u')) AS rests_on,
                ARRAY(SELECT attname FROM pg_attribute
                       WHERE attrelid = f.conrelid AND attnum = ANY (f.conkey)) AS columns,
                ARRAY(SELECT attname FROM pg_attribute

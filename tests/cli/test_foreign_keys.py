@@ -9,7 +9,8 @@ from stage1_schema.ops import plan
 from tests.plugins.databases import ROLES, client, created
 
 TABLES = """
-CREATE TABLE p (id int PRIMARY KEY, code int CONSTRAINT uq_code UNIQUE, x int);
+CREATE TABLE p (id int PRIMARY KEY, code int CONSTRAINT uq_code UNIQUE, x int,
+    above int CONSTRAINT fk_above REFERENCES p);
 CREATE TABLE q (a int, b int, PRIMARY KEY (a, b));
 CREATE TABLE c (
     id int PRIMARY KEY,
@@ -30,6 +31,7 @@ CASES = [
     ("ALTER TABLE c DROP CONSTRAINT fk_p", "cp"),
     ("ALTER TABLE c DROP CONSTRAINT IF EXISTS fk_q", "cq"),
     ("ALTER TABLE c DROP CONSTRAINT fk_self", "c"),
+    ("ALTER TABLE p DROP CONSTRAINT fk_above", "p"),
     ("ALTER TABLE c DROP CONSTRAINT positive", "c"),
     ("ALTER TABLE p DROP CONSTRAINT uq_code CASCADE", "cp"),
     ("ALTER TABLE q DROP CONSTRAINT q_pkey CASCADE", "cq"),
