@@ -25,7 +25,7 @@ from stage1_schema.connect import reading
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import fingerprint, migrate, pending, squawk
 from stage1_schema.ops.retyping import keeps_values
-from stage1_schema.ops.statements import REFERENCE, TRIGGER, Effect, Hazard, effect
+from stage1_schema.ops.statements import CATALOGUE, REFERENCE, SCAN, TRIGGER, Effect, Hazard, effect
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
@@ -81,17 +81,30 @@ class Statement:
     hazards: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _ForeignKey:
+    """A foreign key of `table`, and the `parts` it goes with or is made anew with, on both sides.
+
+    Either locks both tables against everybody: their triggers go. A part is (table, what, name).
+    """
+
+    table: str
+    other: str
+    parts: frozenset[tuple[str, str, str]]
+
+
 @dataclass
 class _Standing:
     """The tables with their rows, and each index's table; what a script makes on the way is new.
 
-    `functions` may write; `types` are those of (table, column).
+    `functions` may write; `types` are those of (table, column); `keys` are the foreign keys.
     """
 
     rows: Mapping[str, int]
     indexes: dict[str, str]
     functions: set[str] = field(default_factory=set)
     types: dict[tuple[str, str], str] = field(default_factory=dict)
+    keys: Sequence[_ForeignKey] = ()
     new: set[str] = field(default_factory=set)
 
 
@@ -144,9 +157,7 @@ def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
     questdb = None if "questdb=skip" in arguments else settings.questdb
     with reading(settings.postgres) as connection:
         revision = migrate.revision(connection)
-        stands = _Standing(
-            _rows(connection), _indexes(connection), _functions(connection), _types(connection)
-        )
+        stands = _look(connection)
         legacy = standing.look(connection).rows if revision is None else 0
         version = connection.execute(text("SHOW server_version")).scalar_one().split(".")[0]
         head = migrate.head()
@@ -276,8 +287,13 @@ def _statement(sql: str, found: Effect, stands: _Standing) -> Statement:
     lasts = tables and found.lock and not found.lock.instant
     others = [table for table in found.references if table not in stands.new]
     locks = dict.fromkeys(others, REFERENCE if lasts else TRIGGER)
+    remade = _touched(stands, ((table, "COLUMN", column) for table, column, _ in found.retypes))
+    touched = (*remade, *_touched(stands, found.drops))
+    ends = (table for key in touched for table in (key.table, key.other))
+    locks |= dict.fromkeys(ends, SCAN if lasts else CATALOGUE)
     locks |= {table: found.lock for table in tables if found.lock}
-    largest = max((stands.rows.get(table, 0) for table in tables), default=0)
+    read = (*tables, *(key.table for key in remade))  # a key made anew is looked for in each row
+    largest = max((stands.rows.get(table, 0) for table in read), default=0)
     stood = bool(tables) or not named
     kept = all(new and _kept(stands, table, column, new) for table, column, new in found.retypes)
     hazards = [
@@ -286,10 +302,19 @@ def _statement(sql: str, found: Effect, stands: _Standing) -> Statement:
         if (largest > SMALL_ROWS if hazard in _OF_LARGE else stood or hazard == Hazard.UNKNOWN)
         and not (hazard == Hazard.CHANGES_ROWS and PAGE in sql)  # in batches
         and not (hazard == Hazard.CHANGES_VALUES and kept)
+        and not (hazard == Hazard.FAILS_ON_ROWS and not largest)
     ]
     hazards += [str(Hazard.CALLS_FUNCTION)] * bool(stands.functions & set(found.calls))
     held = (TableLock(name, str(lock), stands.rows.get(name, 0)) for name, lock in locks.items())
     return Statement(sql, found.kind, tuple(held), tuple(hazards))
+
+
+def _touched(stands: _Standing, parts: Iterable[tuple[str, str, str]]) -> list[_ForeignKey]:
+    """Return the standing foreign keys that one of the parts belongs to."""
+    named = set(parts)
+    return [
+        key for key in stands.keys if key.parts & named and not {key.table, key.other} & stands.new
+    ]
 
 
 def _kept(stands: _Standing, table: str, column: str, new: str) -> bool:
@@ -299,10 +324,23 @@ def _kept(stands: _Standing, table: str, column: str, new: str) -> bool:
     return old is not None and keeps_values(old, new)
 
 
+def _look(connection: Connection) -> _Standing:
+    return _Standing(
+        _rows(connection),
+        _indexes(connection),
+        _functions(connection),
+        _types(connection),
+        _keys(connection),
+    )
+
+
 def _rows(connection: Connection) -> dict[str, int]:
-    """Return the estimated rows of each table; for one never analysed, 100 bytes are a row."""
+    """Return the estimated rows of each table.
+
+    For one never analysed, or analysed while it was empty, 100 bytes are a row.
+    """
     query = """
-        SELECT relname, CASE WHEN reltuples >= 0 THEN reltuples::bigint
+        SELECT relname, CASE WHEN reltuples > 0 THEN reltuples::bigint
                              ELSE pg_relation_size(oid) / 100 END AS rows
           FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
     """
@@ -326,6 +364,40 @@ def _types(connection: Connection) -> dict[tuple[str, str], str]:
            AND a.attnum > 0 AND NOT a.attisdropped
     """
     return {(row.of, row.name): row.type for row in connection.execute(text(query))}
+
+
+def _keys(connection: Connection) -> list[_ForeignKey]:
+    """Return the foreign keys; one rests on a key of the other table, and goes with it."""
+    query = """
+        SELECT c.relname AS of, o.relname AS other, f.conname AS name,
+               ARRAY(SELECT conname FROM pg_constraint k
+                      WHERE k.conindid = f.conindid AND k.contype IN ('p', 'u')) AS rests_on,
+               ARRAY(SELECT attname FROM pg_attribute
+                      WHERE attrelid = f.conrelid AND attnum = ANY (f.conkey)) AS columns,
+               ARRAY(SELECT attname FROM pg_attribute
+                      WHERE attrelid = f.confrelid AND attnum = ANY (f.confkey)) AS others
+          FROM pg_constraint f
+          JOIN pg_class c ON c.oid = f.conrelid JOIN pg_class o ON o.oid = f.confrelid
+         WHERE f.contype = 'f' AND c.relnamespace = 'public'::regnamespace
+           AND o.relnamespace = c.relnamespace
+    """
+    return [
+        _ForeignKey(
+            row.of,
+            row.other,
+            frozenset(
+                (
+                    (row.of, "TABLE", ""),
+                    (row.other, "TABLE", ""),
+                    (row.of, "CONSTRAINT", row.name),
+                    *((row.other, "CONSTRAINT", name) for name in row.rests_on),
+                    *((row.of, "COLUMN", name) for name in row.columns),
+                    *((row.other, "COLUMN", name) for name in row.others),
+                )
+            ),
+        )
+        for row in connection.execute(text(query))
+    ]
 
 
 def _functions(connection: Connection) -> set[str]:

@@ -29,6 +29,8 @@ class Hazard(StrEnum):
     PUTS_DATA_AWAY = "puts data away"
     CHANGES_ROWS = "changes many rows"
     CHANGES_VALUES = "changes values"
+    CHANGES_NAMES = "changes names"
+    FAILS_ON_ROWS = "fails on rows"
     CALLS_FUNCTION = "calls function"
     DROPS_DEDUPLICATION = "drops deduplication"
     MERGES_ROWS = "makes one row of rows that a key told apart"
@@ -70,7 +72,8 @@ class Effect:
     writes. `creates` names a table that is new with the statement, or with `may_stand` one that may
     stand before it all the same; `defines` a function that may write; `calls` are the functions
     that it runs. `retypes` has (table, column, new type) for each column whose type it changes,
-    without the type where an expression gives the values.
+    without the type where an expression gives the values. `drops` has (table, what, name) for each
+    part that may take a foreign key along: a CONSTRAINT, a COLUMN, or the TABLE, without a name.
     """
 
     kind: str
@@ -84,6 +87,7 @@ class Effect:
     defines: str | None = None
     calls: tuple[str, ...] = ()
     retypes: tuple[tuple[str, str, str], ...] = ()
+    drops: tuple[tuple[str, str, str], ...] = ()
 
     def with_parts(self, parts: Sequence[Effect]) -> Effect:
         """Return this effect and those of the statements inside."""
@@ -91,7 +95,7 @@ class Effect:
         lock = max((each.lock for each in every), key=_ORDER.index)
         together = {
             name: tuple(dict.fromkeys(value for each in every for value in getattr(each, name)))
-            for name in ("tables", "hazards", "indexes", "references", "calls", "retypes")
+            for name in ("tables", "hazards", "indexes", "references", "calls", "retypes", "drops")
         }
         return Effect(
             self.kind,
@@ -119,6 +123,7 @@ _SILENT = (
 _WRITES = (ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)  # as a part: in a WITH
 _DATA = {enums.ObjectType.OBJECT_TABLE, enums.ObjectType.OBJECT_MATVIEW}
 _RELATIONS = {*_DATA, enums.ObjectType.OBJECT_VIEW}
+_SAID = {*_RELATIONS, enums.ObjectType.OBJECT_COLUMN}
 _SERIALS = {"serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"}
 _ON_TABLE = {enums.ObjectType.OBJECT_TRIGGER, enums.ObjectType.OBJECT_POLICY}
 
@@ -145,6 +150,8 @@ _CHANGES: tuple[tuple[set[enums.AlterTableType], tuple[Lock, tuple[Hazard, ...]]
         (TRIGGER, ()),
     ),
 )
+_FILLED = {enums.ConstrType.CONSTR_NOTNULL, enums.ConstrType.CONSTR_PRIMARY}
+_DROPPED = {C.AT_DropConstraint: "CONSTRAINT", C.AT_DropColumn: "COLUMN"}
 
 
 def effect(statement: str) -> Effect:
@@ -218,7 +225,8 @@ def _drop(node: Any) -> Effect:  # noqa: ANN401
     cascades = node.behavior == enums.DropBehavior.DROP_CASCADE
     hazards = (Hazard.DELETES_DATA,) * (cascades or node.removeType in _DATA)
     if node.removeType in _RELATIONS:
-        return Effect(kind, last, CATALOGUE, hazards)
+        drops = tuple((name, "TABLE", "") for name in last)
+        return Effect(kind, last, CATALOGUE, hazards, drops=drops)
     if node.removeType in _ON_TABLE:
         return Effect(kind, tuple(n[-2] for n in names if len(n) > 1), CATALOGUE, hazards)
     if node.removeType == enums.ObjectType.OBJECT_INDEX:
@@ -232,7 +240,9 @@ def _rename(node: Any) -> Effect:  # noqa: ANN401
     names = (node.relation.relname,) if node.relation else ()
     if node.renameType == enums.ObjectType.OBJECT_INDEX or not names:
         return Effect("RENAME")  # an index's name is none of its table's readers' business
-    return Effect("RENAME", names, CATALOGUE)
+    # A client that still says the old name fails; one of a constraint or trigger nobody says.
+    hazards = (Hazard.CHANGES_NAMES,) * (node.renameType in _SAID)
+    return Effect("RENAME", names, CATALOGUE, hazards)
 
 
 def _alter(node: Any) -> Effect:  # noqa: ANN401
@@ -247,7 +257,20 @@ def _alter(node: Any) -> Effect:  # noqa: ANN401
         for command in node.cmds
         if command.subtype == C.AT_AlterColumnType
     )
-    return Effect("ALTER TABLE", name, lock, hazards, references=_referenced(node), retypes=retypes)
+    drops = tuple(
+        (*name, _DROPPED[command.subtype], command.name)
+        for command in node.cmds
+        if command.subtype in _DROPPED
+    )
+    return Effect(
+        "ALTER TABLE",
+        name,
+        lock,
+        hazards,
+        references=_referenced(node),
+        retypes=retypes,
+        drops=drops,
+    )
 
 
 def _new_type(command: Any) -> str:  # noqa: ANN401
@@ -278,6 +301,8 @@ def _column(column: Any) -> tuple[Lock, tuple[Hazard, ...]]:  # noqa: ANN401
     constraints = column.constraints or ()
     defaults = [each.raw_expr for each in constraints if each.contype == kinds.CONSTR_DEFAULT]
     found = {each.contype for each in constraints}
+    empty = all(isinstance(each, ast.A_Const) and each.isnull for each in defaults)
+    fails = (Hazard.FAILS_ON_ROWS,) * (empty and bool(found & _FILLED))
     # now() is one value for all rows; any other function may give each row its own.
     if (
         found & {kinds.CONSTR_GENERATED, kinds.CONSTR_IDENTITY}
@@ -288,8 +313,8 @@ def _column(column: Any) -> tuple[Lock, tuple[Hazard, ...]]:  # noqa: ANN401
     # A key of a column without values holds for every row unasked; a CHECK does not.
     read = {kinds.CONSTR_UNIQUE, kinds.CONSTR_PRIMARY, kinds.CONSTR_CHECK}
     if found & read or (defaults and kinds.CONSTR_FOREIGN in found):
-        return SCAN, (Hazard.BLOCKS_READS,)
-    return CATALOGUE, ()
+        return SCAN, (*fails, Hazard.BLOCKS_READS)
+    return CATALOGUE, fails
 
 
 def _constraint(constraint: Any) -> tuple[Lock, tuple[Hazard, ...]]:  # noqa: ANN401

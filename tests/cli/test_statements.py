@@ -20,12 +20,15 @@ CREATE UNIQUE INDEX ui ON t (b);
 ALTER TABLE t ADD CONSTRAINT given CHECK (a > 0) NOT VALID;
 CREATE VIEW v AS SELECT a FROM t;
 CREATE SEQUENCE q;
+CREATE FUNCTION fired() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION fired();
 CREATE SCHEMA s;
 CREATE TABLE s.kept (a int);
 """
 EXCLUSIVE, SHARE_ROW = "ACCESS EXCLUSIVE", "SHARE ROW EXCLUSIVE"
 READS, WRITES = "blocks reads and writes", "blocks writes"
 CHANGES, CALLS, VALUES = "changes many rows", "calls function", "changes values"
+NAMES = "changes names"
 REWRITES, DELETES, UNKNOWN = "rewrites table", "deletes data", "unknown statement"
 
 
@@ -73,7 +76,12 @@ CASES = [
     case("ALTER TABLE t ALTER b TYPE bigint", EXCLUSIVE, REWRITES, READS, VALUES, instant=False),
     case("ALTER TABLE t ALTER a SET NOT NULL", EXCLUSIVE, READS, instant=False),
     case("ALTER TABLE t DROP COLUMN m", EXCLUSIVE, DELETES),
-    case("ALTER TABLE t RENAME COLUMN m TO n", EXCLUSIVE),
+    case("ALTER TABLE t RENAME COLUMN m TO n", EXCLUSIVE, NAMES),
+    case("ALTER TABLE t RENAME TO x", EXCLUSIVE, NAMES),
+    case("ALTER TABLE t RENAME CONSTRAINT given TO other", EXCLUSIVE),
+    case("ALTER VIEW v RENAME TO w", None, NAMES),
+    case("ALTER VIEW v RENAME COLUMN a TO z", None, NAMES),
+    case("ALTER TRIGGER tr ON t RENAME TO other", EXCLUSIVE),
     case("ALTER TABLE t ADD UNIQUE (a)", EXCLUSIVE, READS, instant=False),
     case("ALTER TABLE t ADD CONSTRAINT k UNIQUE USING INDEX ui", EXCLUSIVE),
     case("ALTER TABLE t ADD CHECK (a > 0)", EXCLUSIVE, READS, instant=False),
