@@ -126,7 +126,7 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
     found = [*seen.values(), *_objects(plan)]
     _lose(plan)
     _take_dependents(plan)
-    found += _in_the_way(plan)
+    found += dict.fromkeys(_in_the_way(plan))
     aside = checks.step_aside(context, upgrade_ops, _calling(plan), declared.catalogue)
     rights, grant_ops = compare_grants(declared.catalogue, live)
     found += rights
@@ -299,6 +299,9 @@ def _in_the_way(plan: _Plan) -> Iterator[Comparison]:
     """Name what will stop a drop: what other software built, or a part of a table."""
     for edge in plan.uses:
         item, what = plan.item(edge.user), f"{WORDS[edge.user[0]]} {edge.user[1]}"
+        if _touches(edge, plan.roots) and _stays(plan, edge):
+            used = ".".join(filter(None, (edge.used[1], edge.column)))
+            yield Comparison(what, skipped=f"not of Stage1, and uses {used}: drop it")
         if edge.used not in plan.drop or item in set(_calling(plan)):
             continue
         if edge.user[0] not in OBJECTS:
@@ -306,6 +309,13 @@ def _in_the_way(plan: _Plan) -> Iterator[Comparison]:
             yield Comparison(what, f"uses {edge.used[1]}, which must be dropped{REFUSED}{way_out}")
         elif item is None or not plan.files.ours(item.stem):
             yield Comparison(what, skipped=f"not of Stage1, and uses {edge.used[1]}: drop it")
+
+
+def _stays(plan: _Plan, edge: Edge) -> bool:
+    """Tell whether what uses a column or a table is of other software, and does not go with it."""
+    item, (kind, _) = plan.item(edge.user), edge.user
+    with_table = kind == "triggers" and (edge.used[1], "*") in plan.roots
+    return kind in OBJECTS and not with_table and not (item and plan.files.ours(item.stem))
 
 
 def _calling(plan: _Plan) -> Iterator[Item]:

@@ -1,8 +1,9 @@
-"""What stood on a table or a column: taken along by hand."""
+"""What stood on a table or a column: taken along by hand, or in the way of a revision."""
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
+from alembic.util import CommandError
 
 from tests.migrations.developer import lines
 
@@ -24,6 +25,11 @@ def back_and_again(developer):
     assert repaired.pop("grants").items() <= again.pop("grants").items()
     assert again == repaired
     return repaired, back
+
+
+def foreign(caplog):
+    """Return what was told of objects of other software."""
+    return [each.message for each in caplog.records if "not of Stage1" in each.message]
 
 
 @pytest.mark.parametrize(
@@ -100,3 +106,43 @@ def test_view_of_everything_comes_back_without_a_new_column(developer, models):
     models.tables["stage1_jobs"].append_column(sa.Column("extra", sa.Text()))
     developer.revise()
     developer.up_down_up()
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["type", "column"])
+def test_foreign_view_in_the_way_is_told(developer, connection, models, caplog, gone):
+    """PostgreSQL refuses to change or drop what it uses: better told here than on deploying."""
+    connection.execute("CREATE VIEW grafana AS SELECT job_id, total FROM stage1_jobs")
+    connection.execute("CREATE VIEW beside AS SELECT job_id FROM stage1_jobs")
+    table = models.tables["stage1_jobs"]
+    if gone:
+        table._columns.remove(table.c.total)
+    else:
+        table.c.total.type = sa.Numeric()
+    told = ["view grafana: skipped: not of Stage1, and uses stage1_jobs.total: drop it"]
+    with pytest.raises(CommandError):
+        command.check(developer.config)
+    assert foreign(caplog) == told
+    caplog.clear()
+    developer.revise()
+    assert foreign(caplog) == told
+    with pytest.raises(CommandError, match=r"other objects depend on it|used by a view"):
+        command.upgrade(developer.config, "head")
+    connection.execute("DROP VIEW grafana")
+    developer.up_down_up()
+
+
+def test_foreign_view_of_a_dropped_table_is_told(developer, connection, models, caplog):
+    """A foreign trigger is not: it goes with its table."""
+    connection.execute(
+        "CREATE VIEW grafana AS SELECT side, notes FROM simulation_trade_buckets;"
+        "CREATE TRIGGER strange BEFORE UPDATE OF notes ON simulation_trade_buckets"
+        " FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+    )
+    models.remove(models.tables["simulation_trade_buckets"])
+    (developer.files / "triggers" / "simulation_trade_buckets_tg_20_normalise.sql").unlink()
+    developer.edit("grants/grants.sql", (" simulation_trade_buckets,", ""))
+    developer.revise()
+    assert foreign(caplog) == [
+        "view grafana: skipped: not of Stage1, and uses simulation_trade_buckets.notes: drop it",
+        "view grafana: skipped: not of Stage1, and uses simulation_trade_buckets.side: drop it",
+    ]
