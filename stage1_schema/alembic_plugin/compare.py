@@ -6,6 +6,7 @@ so that what depends on a changed table or view is dropped before and made again
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ from stage1_schema.alembic_plugin.sql_ops import (
 from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.ops import MigrateOperation, UpgradeOps
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from stage1_schema.alembic_plugin.catalogue import Edge, Item
     from stage1_schema.alembic_plugin.declared import Declared
+    from stage1_schema.sql import SqlObject
 
 OBJECTS = ("functions", "views", "triggers")
 NAME_BYTES = 63
@@ -57,6 +59,10 @@ class _Plan:
     live: catalogue.Catalogue
     uses: tuple[Edge, ...]
     files: Files
+    roots: frozenset[tuple[str, str]]
+    """(table, column) of what changes its type or goes, `*` for a table."""
+    lost: set[Key] = field(default_factory=set)
+    """(kind, stem) of what the way back cannot make: what it uses did not stand."""
     drop: set[Key] = field(default_factory=set)
     create: set[Key] = field(default_factory=set)
     replace: set[Key] = field(default_factory=set)
@@ -110,16 +116,18 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
         what = "views, functions, triggers, CHECKs, index predicates and grants"
         return (*seen.values(), Comparison(what, skipped=str(error)))
     live = catalogue.read(connection)
-    plan = _Plan(declared, live, catalogue.edges(connection), Files(context))
     for each in tables.compare(context, upgrade_ops, declared.catalogue, live):
         said = seen.get(each.what)
         if said and each.difference and each.what.startswith("column "):  # Alembic saw a part of it
             seen[each.what] = replace(said, difference=f"{said.difference}; {each.difference}")
         elif each.difference or said is None:  # it knows better what differs
             seen[each.what] = each
+    roots = frozenset(tables.roots(upgrade_ops))
+    plan = _Plan(declared, live, catalogue.edges(connection), Files(context), roots)
     found = [*seen.values(), *_objects(plan)]
-    _take_dependents(plan, tables.roots(upgrade_ops))
-    found += _in_the_way(plan)
+    _lose(plan)
+    _take_dependents(plan)
+    found += dict.fromkeys(_in_the_way(plan))
     aside = checks.step_aside(context, upgrade_ops, _calling(plan), declared.catalogue)
     rights, grant_ops = compare_grants(declared.catalogue, live)
     found += rights
@@ -219,15 +227,70 @@ def _replaceable(declared: Item, live: Item) -> bool:
     return same and not fixed and bool(declared.comment) == bool(live.comment)
 
 
-def _take_dependents(plan: _Plan, roots: Iterable[tuple[str, str]]) -> None:
+def _touches(edge: Edge, columns: Collection[tuple[str, str]]) -> bool:
+    """Tell whether it is one of the columns that is used, or of a table (`*`) among them."""
+    kind, name = edge.used
+    return kind == "tables" and ((name, edge.column) in columns or (name, "*") in columns)
+
+
+def _made(plan: _Plan) -> set[tuple[str, str]]:
+    """Return (table, column) of what is declared and does not stand, `*` for a table."""
+    declared, live = (
+        {(name, "*") for name in side["tables"]}
+        | {(each.stem, each.signature) for each in side["columns"].values()}
+        for side in (plan.declared.catalogue, plan.live)
+    )
+    return declared - live
+
+
+def _lose(plan: _Plan) -> None:
+    """Find what the way back must leave out: its body uses what did not stand before the repair.
+
+    Somebody dropped or renamed a table, a column or a view by hand. What was replaced by hand
+    steps aside, so that it does not keep the way back from dropping what it uses.
+    """
+    made = _made(plan)
+    stood = {(kind, item.stem) for kind in OBJECTS for item in plan.live[kind].values()}
+    for key, file in _in_order(plan):
+        stem = (file.kind, file.name)
+        before = plan.files.before(file.name)
+        uses = [edge for edge in plan.declared.uses if edge.user == key]
+        gone = any(_stem(plan, edge.used) in plan.lost for edge in uses)
+        if stem not in stood:
+            gone = gone or before != plan.files.after(file.name)
+            lost = gone or any(_touches(edge, made) for edge in uses)
+        else:  # `SELECT *` takes what there is
+            names = [edge.column or edge.used[1] for edge in uses if _touches(edge, made)]
+            said = any(re.search(rf"\b{re.escape(name)}\b", file.text) for name in names)
+            lost = before == plan.files.after(file.name) and (gone or said)
+        if lost:
+            plan.lost.add(stem)
+        if lost and key in plan.replace:
+            plan.replace.remove(key)
+            plan.drop.add(key)
+            plan.create.add(key)
+
+
+def _in_order(plan: _Plan) -> Iterator[tuple[Key, SqlObject]]:
+    """Yield what is declared with its file, what is used before what uses it."""
+    keys = {
+        (kind, item.stem): (kind, name)
+        for kind in OBJECTS
+        for name, item in plan.declared.catalogue[kind].items()
+    }
+    for file in plan.declared.order:
+        if (file.kind, file.name) in keys:
+            yield keys[file.kind, file.name], file
+
+
+def _stem(plan: _Plan, key: Key) -> Key:
+    item = plan.declared.catalogue.get(key[0], {}).get(key[1])
+    return key[0], item.stem if item else key[1]
+
+
+def _take_dependents(plan: _Plan) -> None:
     """Have what uses a changed column, or something dropped, dropped before and made again."""
-    columns = set(roots)
-    waiting = [
-        edge.user
-        for edge in plan.uses
-        if edge.used[0] == "tables"
-        and ({(edge.used[1], edge.column), (edge.used[1], "*")} & columns)
-    ]
+    waiting = [edge.user for edge in plan.uses if _touches(edge, plan.roots)]
     waiting += [edge.user for key in plan.drop for edge in plan.uses if edge.used == key]
     while waiting:
         key = waiting.pop()
@@ -245,6 +308,9 @@ def _in_the_way(plan: _Plan) -> Iterator[Comparison]:
     """Name what will stop a drop: what other software built, or a part of a table."""
     for edge in plan.uses:
         item, what = plan.item(edge.user), f"{WORDS[edge.user[0]]} {edge.user[1]}"
+        if _touches(edge, plan.roots) and _stays(plan, edge):
+            used = ".".join(filter(None, (edge.used[1], edge.column)))
+            yield Comparison(what, skipped=f"not of Stage1, and uses {used}: drop it")
         if edge.used not in plan.drop or item in set(_calling(plan)):
             continue
         if edge.user[0] not in OBJECTS:
@@ -252,6 +318,13 @@ def _in_the_way(plan: _Plan) -> Iterator[Comparison]:
             yield Comparison(what, f"uses {edge.used[1]}, which must be dropped{REFUSED}{way_out}")
         elif item is None or not plan.files.ours(item.stem):
             yield Comparison(what, skipped=f"not of Stage1, and uses {edge.used[1]}: drop it")
+
+
+def _stays(plan: _Plan, edge: Edge) -> bool:
+    """Tell whether what uses a column or a table is of other software, and does not go with it."""
+    item, (kind, _) = plan.item(edge.user), edge.user
+    with_table = kind == "triggers" and (edge.used[1], "*") in plan.roots
+    return kind in OBJECTS and not with_table and not (item and plan.files.ours(item.stem))
 
 
 def _calling(plan: _Plan) -> Iterator[Item]:
@@ -333,7 +406,8 @@ def _drops(plan: _Plan) -> list[MigrateOperation]:
         for edge in plan.uses:
             if edge.used == key:
                 visit(edge.user)
-        before = None if _beside_ours(plan, item) else plan.files.before(item.stem)
+        leave = _beside_ours(plan, item) or (key[0], item.stem) in plan.lost
+        before = None if leave else plan.files.before(item.stem)
         done[key] = DropSqlObjectOp(_word(key, item), item.name, before)
 
     for key in sorted(plan.drop, key=lambda k: (OBJECTS[::-1].index(k[0]), k[1])):
@@ -350,23 +424,29 @@ def _creations(plan: _Plan) -> tuple[list[MigrateOperation], list[MigrateOperati
     """Return what to create or replace: what a table may need before the tables, the rest after."""
     first: list[MigrateOperation] = []
     after: list[MigrateOperation] = []
-    keys = {
-        (kind, item.stem): (kind, name)
-        for kind in OBJECTS
-        for name, item in plan.declared.catalogue[kind].items()
-    }
-    for file in plan.declared.order:
-        key = keys.get((file.kind, file.name))
+    undone: set[Key] = set()
+    for key, file in _in_order(plan):
         if key in plan.create or key in plan.replace:
             early = file.kind == "functions" and key[1] in plan.declared.independent
-            (first if early else after).append(_creation(plan, key, file.name))
+            operation = _creation(plan, key, file.name, undone)
+            (first if early else after).append(operation)
+            undone |= {key} if isinstance(operation.inverse, DropSqlObjectOp) else set()
     return first, after
 
 
-def _creation(plan: _Plan, key: Key, stem: str) -> MigrateOperation:
-    """Return the operation that runs a body; on the way back the body before it, or a drop."""
+def _creation(plan: _Plan, key: Key, stem: str, undone: set[Key]) -> RunSqlFileOp:
+    """Return the operation that runs a body; on the way back the body before it, or a drop.
+
+    What was dropped by hand comes back as the history has it, unless it would stand in the way:
+    it uses what the way back drops or changes (`undone`: views and functions).
+    """
     before, after = plan.files.before(stem), plan.files.after(stem)
-    if before and key not in plan.drop and (key in plan.replace or before == after):
+    back = key in plan.replace
+    if not back and key not in plan.drop and before == after:
+        uses = [edge for edge in plan.declared.uses if edge.user == key]
+        changed = plan.roots | _made(plan)
+        back = not any(edge.used in undone or _touches(edge, changed) for edge in uses)
+    if before and back:
         return RunSqlFileOp(after, RunSqlFileOp(before))
     word = _word(key, plan.declared.catalogue[key[0]][key[1]])
     return RunSqlFileOp(after, DropSqlObjectOp(word, key[1], after))

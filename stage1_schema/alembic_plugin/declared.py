@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from stage1_schema.alembic_plugin.catalogue import Catalogue
+    from stage1_schema.alembic_plugin.catalogue import Catalogue, Edge
     from stage1_schema.sql import SqlObject
 
 BESIDE = MetaData()
@@ -66,12 +66,13 @@ class CannotCompareError(Stage1Error):
 class Declared:
     """The declared catalogue; `order` is one in which its `.sql` files can be created.
 
-    `independent` names the functions whose signatures need no table, so that a table's CHECK or
-    index can use them.
+    `uses` says what uses what in it; `independent` names the functions whose signatures need no
+    table, so that a table's CHECK or index can use them.
     """
 
     catalogue: Catalogue
     order: tuple[SqlObject, ...]
+    uses: tuple[Edge, ...]
     independent: frozenset[str]
 
 
@@ -105,7 +106,7 @@ def build(connection: Connection, metadata: MetaData, files: Iterable[SqlObject]
     relations = ("tables", "views")
     dependent = {edge.user[1] for edge in uses if edge.used[0] in relations}
     independent = frozenset(found["functions"]) - dependent
-    return Declared(found, order, independent)
+    return Declared(found, order, uses, independent)
 
 
 def _open(connection: Connection, schema: str) -> None:
