@@ -54,9 +54,10 @@ def _compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> PriorityDispat
 
 
 def _prepare(context: AutogenContext, _upgrade_ops: UpgradeOps) -> PriorityDispatchResult:
-    from stage1_schema.alembic_plugin import compare  # noqa: PLC0415 - as above
+    from stage1_schema.alembic_plugin import refusals  # noqa: PLC0415 - as above
 
-    compare.refuse_parameters(context)  # Alembic's comparison would fail, or find it equal
+    if context.metadata is not None:
+        refusals.refuse(context.metadata)  # type: ignore[arg-type]  # one, not a list
     # SQLAlchemy 2.1.9 warns of a CHECK that is NOT VALID or NO INHERIT; the comparison names it.
     warnings.filterwarnings(
         "ignore", "Can't validate argument '(dialect_options|not_valid|no_inherit)'"

@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import BindParameter, CheckConstraint, ClauseElement, Enum
-from sqlalchemy.dialects.postgresql import DOMAIN
-from sqlalchemy.sql.visitors import iterate
+from typing import TYPE_CHECKING
 
 from stage1_schema import sql
 from stage1_schema.alembic_plugin import catalogue, checks, frozen, tables
@@ -39,15 +35,12 @@ if TYPE_CHECKING:
 
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.ops import MigrateOperation, UpgradeOps
-    from sqlalchemy import MetaData, Table
 
     from stage1_schema.alembic_plugin.catalogue import Edge, Item
     from stage1_schema.alembic_plugin.declared import Declared
     from stage1_schema.sql import SqlObject
 
 OBJECTS = ("functions", "views", "triggers")
-NAME_BYTES = 63
-"""How much of a name PostgreSQL keeps."""
 Key = tuple[str, str]
 
 
@@ -109,7 +102,6 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
     connection, metadata = context.connection, context.metadata
     if connection is None or metadata is None or isinstance(metadata, list | tuple):
         return tuple(seen.values())
-    _refuse_long_names(metadata)  # type: ignore[arg-type]
     try:
         declared = build(connection, metadata, sql.objects())  # type: ignore[arg-type]
     except CannotCompareError as error:
@@ -133,56 +125,6 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
     found += rights
     _arrange(plan, upgrade_ops, grant_ops, aside)
     return tuple(found)
-
-
-def _refuse_long_names(metadata: MetaData) -> None:
-    """Raise Stage1Error for a CHECK whose name PostgreSQL would cut: it never compares equal."""
-    for table in metadata.tables.values():
-        for constraint in table.constraints:
-            length = len(str(constraint.name).encode())
-            if isinstance(constraint, CheckConstraint) and length > NAME_BYTES:
-                raise Stage1Error(
-                    f"The name of the CHECK {constraint.name} of {table.name} has {length} bytes; "
-                    f"PostgreSQL keeps {NAME_BYTES}.",
-                    next_step="declare a shorter one.",
-                )
-
-
-def refuse_parameters(context: AutogenContext) -> None:
-    """Raise Stage1Error for what no revision could make: a text with `:name`, a type of its own."""
-    metadata: Any = context.metadata
-    for table in () if metadata is None else metadata.tables.values():
-        for column in table.columns:
-            kind = getattr(column.type, "item_type", column.type)
-            if isinstance(kind, DOMAIN) or (isinstance(kind, Enum) and kind.native_enum):
-                raise Stage1Error(
-                    f"Column {column.name} of {table.name} has a type of its own, {kind.name},"
-                    " which no revision would make, change or drop.",
-                    next_step="declare Text, and a CHECK of its values.",
-                )
-        for what, clause in _texts(table):
-            for each in iterate(clause):
-                if isinstance(each, BindParameter) and each.required:
-                    raise Stage1Error(
-                        f"The {what} of {table.name} says :{each.key}, which is a parameter for"
-                        " SQLAlchemy.",
-                        next_step=rf"write \\:{each.key} there.",
-                    )
-
-
-def _texts(table: Table) -> Iterator[tuple[str, ClauseElement]]:
-    """Yield what a table declares in SQL, and what it is."""
-    for column in table.columns:
-        default = column.server_default
-        clause = getattr(default, "sqltext", getattr(default, "arg", None))
-        if isinstance(clause, ClauseElement):  # another one is a value
-            yield f"default of column {column.name}", clause
-    for constraint in table.constraints:
-        if isinstance(constraint, CheckConstraint):
-            yield f"CHECK {constraint.name}", constraint.sqltext
-    for index in table.indexes:
-        clauses = (*index.expressions, index.dialect_kwargs.get("postgresql_where"))
-        yield from ((f"index {index.name}", c) for c in clauses if isinstance(c, ClauseElement))
 
 
 def _objects(plan: _Plan) -> Iterator[Comparison]:

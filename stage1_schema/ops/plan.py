@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +24,13 @@ from stage1_schema.alembic_plugin.questdb_alter import AlterQuestDBTableOp
 from stage1_schema.connect import reading
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import fingerprint, migrate, pending, squawk
+from stage1_schema.ops.plan_standing import ForeignKey, Standing, look
 from stage1_schema.ops.retyping import keeps_values
 from stage1_schema.ops.statements import CATALOGUE, REFERENCE, SCAN, TRIGGER, Effect, Hazard, effect
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from alembic.script import Script
     from sqlalchemy import Connection
@@ -82,33 +83,6 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class _ForeignKey:
-    """A foreign key of `table`, and the `parts` it goes with or is made anew with, on both sides.
-
-    Either locks both tables against everybody: their triggers go. A part is (table, what, name).
-    """
-
-    table: str
-    other: str
-    parts: frozenset[tuple[str, str, str]]
-
-
-@dataclass
-class _Standing:
-    """The tables with their rows, and each index's table; what a script makes on the way is new.
-
-    `functions` may write; `types` are those of (table, column); `keys` are the foreign keys.
-    """
-
-    rows: Mapping[str, int]
-    indexes: dict[str, str]
-    functions: set[str] = field(default_factory=set)
-    types: dict[tuple[str, str], str] = field(default_factory=dict)
-    keys: Sequence[_ForeignKey] = ()
-    new: set[str] = field(default_factory=set)
-
-
-@dataclass(frozen=True)
 class RevisionPlan:
     """What one revision would do. `lint` are squawk's findings."""
 
@@ -157,7 +131,7 @@ def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
     questdb = None if "questdb=skip" in arguments else settings.questdb
     with reading(settings.postgres) as connection:
         revision = migrate.revision(connection)
-        stands = _look(connection)
+        stands = look(connection)
         legacy = standing.look(connection).rows if revision is None else 0
         version = connection.execute(text("SHOW server_version")).scalar_one().split(".")[0]
         head = migrate.head()
@@ -223,7 +197,7 @@ def _moved(plan: Plan) -> PlanRefusedError:
 
 
 def _revisions(
-    script: pending.Script, stands: _Standing, version: str, *, drops: bool
+    script: pending.Script, stands: Standing, version: str, *, drops: bool
 ) -> Iterable[RevisionPlan]:
     scripts = ScriptDirectory.from_config(migrate.config())
     findings = squawk.lint(script.text, version) if script.steps else ()
@@ -267,7 +241,7 @@ def _merges_rows(operation: Operation) -> bool:
     return bool(keys) and not existing <= keys
 
 
-def _statements(part: str, stands: _Standing) -> Iterable[Statement]:
+def _statements(part: str, stands: Standing) -> Iterable[Statement]:
     for sql in split(part):
         found = effect(sql)
         if found.kind in _NOT_SHOWN or found.tables == ("alembic_version",):
@@ -279,7 +253,7 @@ def _statements(part: str, stands: _Standing) -> Iterable[Statement]:
         yield _statement(sql, found, stands)
 
 
-def _statement(sql: str, found: Effect, stands: _Standing) -> Statement:
+def _statement(sql: str, found: Effect, stands: Standing) -> Statement:
     """Leave out locks on what the script itself makes, and what is no hazard there."""
     of_indexes = (stands.indexes[name] for name in found.indexes if name in stands.indexes)
     named = dict.fromkeys((*found.tables, *of_indexes))
@@ -309,7 +283,7 @@ def _statement(sql: str, found: Effect, stands: _Standing) -> Statement:
     return Statement(sql, found.kind, tuple(held), tuple(hazards))
 
 
-def _touched(stands: _Standing, parts: Iterable[tuple[str, str, str]]) -> list[_ForeignKey]:
+def _touched(stands: Standing, parts: Iterable[tuple[str, str, str]]) -> list[ForeignKey]:
     """Return the standing foreign keys that one of the parts belongs to."""
     named = set(parts)
     return [
@@ -317,96 +291,11 @@ def _touched(stands: _Standing, parts: Iterable[tuple[str, str, str]]) -> list[_
     ]
 
 
-def _kept(stands: _Standing, table: str, column: str, new: str) -> bool:
+def _kept(stands: Standing, table: str, column: str, new: str) -> bool:
     """Tell whether the column's new type keeps its values; it is its type from then on."""
     old = stands.types.get((table, column))
     stands.types[table, column] = new
     return old is not None and keeps_values(old, new)
-
-
-def _look(connection: Connection) -> _Standing:
-    return _Standing(
-        _rows(connection),
-        _indexes(connection),
-        _functions(connection),
-        _types(connection),
-        _keys(connection),
-    )
-
-
-def _rows(connection: Connection) -> dict[str, int]:
-    """Return the estimated rows of each table.
-
-    For one never analysed, or analysed while it was empty, 100 bytes are a row.
-    """
-    query = """
-        SELECT relname, CASE WHEN reltuples > 0 THEN reltuples::bigint
-                             ELSE pg_relation_size(oid) / 100 END AS rows
-          FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
-    """
-    return {row.relname: row.rows for row in connection.execute(text(query))}
-
-
-def _indexes(connection: Connection) -> dict[str, str]:
-    query = """
-        SELECT i.relname AS name, t.relname AS of FROM pg_index x
-          JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
-         WHERE t.relnamespace = 'public'::regnamespace
-    """
-    return {row.name: row.of for row in connection.execute(text(query))}
-
-
-def _types(connection: Connection) -> dict[tuple[str, str], str]:
-    query = """
-        SELECT c.relname AS of, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type
-          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
-           AND a.attnum > 0 AND NOT a.attisdropped
-    """
-    return {(row.of, row.name): row.type for row in connection.execute(text(query))}
-
-
-def _keys(connection: Connection) -> list[_ForeignKey]:
-    """Return the foreign keys; one rests on a key of the other table, and goes with it."""
-    query = """
-        SELECT c.relname AS of, o.relname AS other, f.conname AS name,
-               ARRAY(SELECT conname FROM pg_constraint k
-                      WHERE k.conindid = f.conindid AND k.contype IN ('p', 'u')) AS rests_on,
-               ARRAY(SELECT attname FROM pg_attribute
-                      WHERE attrelid = f.conrelid AND attnum = ANY (f.conkey)) AS columns,
-               ARRAY(SELECT attname FROM pg_attribute
-                      WHERE attrelid = f.confrelid AND attnum = ANY (f.confkey)) AS others
-          FROM pg_constraint f
-          JOIN pg_class c ON c.oid = f.conrelid JOIN pg_class o ON o.oid = f.confrelid
-         WHERE f.contype = 'f' AND c.relnamespace = 'public'::regnamespace
-           AND o.relnamespace = c.relnamespace
-    """
-    return [
-        _ForeignKey(
-            row.of,
-            row.other,
-            frozenset(
-                (
-                    (row.of, "TABLE", ""),
-                    (row.other, "TABLE", ""),
-                    (row.of, "CONSTRAINT", row.name),
-                    *((row.other, "CONSTRAINT", name) for name in row.rests_on),
-                    *((row.of, "COLUMN", name) for name in row.columns),
-                    *((row.other, "COLUMN", name) for name in row.others),
-                )
-            ),
-        )
-        for row in connection.execute(text(query))
-    ]
-
-
-def _functions(connection: Connection) -> set[str]:
-    """Return the names of functions, not PostgreSQL's own, that may write."""
-    query = """
-        SELECT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-         WHERE p.provolatile = 'v' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
-    """
-    return set(connection.execute(text(query)).scalars())
 
 
 def _reversible(script: Script) -> bool:
