@@ -67,7 +67,7 @@ def database(server_with_roles):
 @pytest.fixture
 def stands(database):
     with reading(database[0].postgres) as connection:
-        return plan._look(connection)
+        return plan.look(connection)
 
 
 @pytest.mark.parametrize(("statement", "locked"), CASES, ids=[case[0] for case in CASES])

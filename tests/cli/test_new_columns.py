@@ -49,7 +49,7 @@ def test_column_without_a_value_for_standing_rows(database, table, column, fille
     settings, connection = database
     statement = f"ALTER TABLE {table} ADD COLUMN {column}"
     with reading(settings.postgres) as looking:
-        (planned,) = plan._statements(statement, plan._look(looking))
+        (planned,) = plan._statements(statement, plan.look(looking))
     with connection.transaction(force_rollback=True):
         try:
             connection.execute(statement)
@@ -61,7 +61,7 @@ def test_column_without_a_value_for_standing_rows(database, table, column, fille
 
 def test_table_that_the_script_makes_has_no_rows(database):
     with reading(database[0].postgres) as looking:
-        stands = plan._look(looking)
+        stands = plan.look(looking)
     script = "DROP TABLE few; CREATE TABLE few (a int); ALTER TABLE few ADD COLUMN c int NOT NULL"
     *_, last = plan._statements(script, stands)
     assert last.hazards == ()

@@ -37,7 +37,7 @@ def database(server_with_roles):
 def test_old_name_is_unknown_afterwards(database, statement, breaks):
     settings, connection = database
     with reading(settings.postgres) as looking:
-        *_, planned = plan._statements(statement, plan._look(looking))
+        *_, planned = plan._statements(statement, plan.look(looking))
     with connection.transaction(force_rollback=True):
         connection.execute(statement)
         try:

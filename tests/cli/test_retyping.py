@@ -138,6 +138,6 @@ TYPES = {("t", "a"): "integer", ("t", "n"): "numeric(9,3)", ("t", "Q"): "integer
 )
 def test_what_a_plan_says_of_a_new_type(script, hazards):
     """However few the rows."""
-    stands = plan._Standing({"t": 10}, {}, types=dict(TYPES))
+    stands = plan.Standing({"t": 10}, {}, types=dict(TYPES))
     *_, last = plan._statements(script, stands)
     assert last.hazards == hazards

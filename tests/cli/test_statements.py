@@ -242,7 +242,7 @@ def test_tablespace_is_a_rewrite(statement, table, index):
     ],
 )
 def test_what_a_plan_says_of_calls_and_changed_rows(statement, hazards):
-    stands = plan._Standing({"t": 1_000_000, "u": 10}, {}, {"purge"})
+    stands = plan.Standing({"t": 1_000_000, "u": 10}, {}, {"purge"})
     *_, last = plan._statements(statement, stands)
     assert last.hazards == hazards
     if CHANGES in hazards:
@@ -252,7 +252,7 @@ def test_what_a_plan_says_of_calls_and_changed_rows(statement, hazards):
 
 
 def test_small_and_new_tables_are_no_hazard():
-    stands = plan._Standing({"t": 1_000_000, "u": 10}, {"i": "t"})
+    stands = plan.Standing({"t": 1_000_000, "u": 10}, {"i": "t"})
     script = (
         "CREATE TABLE x (a int); ALTER TABLE {} ADD COLUMN c int UNIQUE; DROP INDEX i;"
         "ALTER TABLE x ADD FOREIGN KEY (a) REFERENCES t;"
@@ -281,7 +281,7 @@ def test_small_and_new_tables_are_no_hazard():
     ],
 )
 def test_table_that_may_stand_is_not_new(before, hazards):
-    *_, drop = plan._statements(f"{before}; DROP TABLE t", plan._Standing({"t": 10}, {}))
+    *_, drop = plan._statements(f"{before}; DROP TABLE t", plan.Standing({"t": 10}, {}))
     assert drop.hazards == hazards
-    *_, drop = plan._statements(f"{before}; DROP TABLE t", plan._Standing({}, {}))
+    *_, drop = plan._statements(f"{before}; DROP TABLE t", plan.Standing({}, {}))
     assert drop.hazards == ()
