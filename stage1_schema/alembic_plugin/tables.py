@@ -54,9 +54,13 @@ def compare(
     gone: list[MigrateOperation] = []
     yield from columns.compare(upgrade_ops, declared, live, (wanted_tables, live_tables), gone)
     renamed = set()
-    for new, old in _renamed(declared, live, seen):
+    for new, old in _renamed(declared, live):
         renamed |= {new.name, old.name}
         yield Comparison(f"constraint {new.name}", f"declared, live called {old.signature}")
+        keys = {(each.stem, each.signature) for each in (new, old)}
+        if keys & seen:  # Alembic would drop the one and make the other
+            yield Comparison(f"constraint {old.name}", f"there, declared called {new.signature}")
+            _take_out(upgrade_ops, keys)
         names = [quoted(each.signature) for each in (old, new)]
         turns = ("RENAME CONSTRAINT {} TO {}".format(*each) for each in (names, names[::-1]))
         upgrade_ops.ops.append(AlterOp(f"TABLE {quoted(new.stem)}", *turns))
@@ -79,18 +83,26 @@ def compare(
     upgrade_ops.ops += gone
 
 
-def _renamed(
-    declared: Catalogue, live: Catalogue, seen: set[tuple[str, str]]
-) -> Iterator[tuple[Item, Item]]:
+def _renamed(declared: Catalogue, live: Catalogue) -> Iterator[tuple[Item, Item]]:
     """Yield constraints of which the name alone differs, as declared and as they stand.
 
-    Where others refer to a key, it cannot be dropped and made again.
+    Where others refer to a key, it cannot be dropped and made again; and between the drop of any
+    and its return nothing would hold.
     """
     wanted, stands = declared["constraints"], live["constraints"]
     others = {(each.stem, each.definition): each for n, each in stands.items() if n not in wanted}
+    taken = {each.signature for kind in ("constraints", "indexes") for each in live[kind].values()}
+    functions = declared["functions"]
+    changing = {  # a CHECK that calls one steps aside
+        each.stem
+        for name, each in live["functions"].items()
+        if name not in functions or functions[name].signature != each.signature
+    }
     for name, new in sorted(wanted.items()):
         old = others.get((new.stem, new.definition)) if name not in stands else None
-        if old and not {(each.stem, each.signature) for each in (new, old)} & seen:
+        # An index of the name, to which a key's index cannot be renamed, may go after this.
+        free = new.definition.startswith(("CHECK", "FOREIGN")) or new.signature not in taken
+        if old and free and not any(f"{each}(" in new.definition for each in changing):
             yield new, others.pop((new.stem, new.definition))
 
 
@@ -168,18 +180,36 @@ def _seen(container: OpContainer) -> Iterator[tuple[str, str]]:
     for each in container.ops:
         if isinstance(each, ops.OpContainer):
             yield from _seen(each)
-            continue
-        table = getattr(each, "table_name", None) or getattr(each, "source_table", None)
-        if isinstance(each, ops.CreateTableOp | ops.DropTableOp):
-            yield each.table_name, "*"
-        for attribute in ("constraint_name", "index_name", "column_name"):
-            if table and (name := getattr(each, attribute, None)):
-                yield table, str(name)
-        if table and isinstance(each, ops.AddColumnOp):
-            yield table, each.column.name
-        elif table and isinstance(each, ops.AddConstraintOp):
-            name = _PREPARER.format_constraint(each.to_constraint())  # PostgreSQL cuts a long one
-            yield table, (name or "").strip('"')
+        else:
+            yield from _keys(each)
+
+
+def _keys(operation: MigrateOperation) -> Iterator[tuple[str, str]]:
+    """Yield the table and the name of what an operation makes, changes or drops."""
+    each: Any = operation
+    table = getattr(each, "table_name", None) or getattr(each, "source_table", None)
+    if isinstance(each, ops.CreateTableOp | ops.DropTableOp):
+        yield each.table_name, "*"
+    for attribute in ("constraint_name", "index_name", "column_name"):
+        if table and (name := getattr(each, attribute, None)):
+            yield table, str(name)
+    if table and isinstance(each, ops.AddColumnOp):
+        yield table, each.column.name
+    elif table and isinstance(each, ops.AddConstraintOp):
+        name = _PREPARER.format_constraint(each.to_constraint())  # PostgreSQL cuts a long one
+        yield table, (name or "").strip('"')
+
+
+def _take_out(container: OpContainer, keys: set[tuple[str, str]]) -> None:
+    """Take out what Alembic would do with columns, indexes or constraints: it is done here."""
+    for each in container.ops:
+        if isinstance(each, ops.OpContainer):
+            _take_out(each, keys)
+    container.ops[:] = [
+        each
+        for each in container.ops
+        if (each.ops if isinstance(each, ops.ModifyTableOps) else not keys & set(_keys(each)))
+    ]
 
 
 def _ours(item: Item, declared: Catalogue, live: Catalogue) -> bool:
