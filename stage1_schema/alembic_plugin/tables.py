@@ -11,7 +11,7 @@ from alembic.operations import ops
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.sql.naming import conv
 
-from stage1_schema.alembic_plugin import columns
+from stage1_schema.alembic_plugin import columns, generated
 from stage1_schema.alembic_plugin.alter import AlterOp, options
 from stage1_schema.alembic_plugin.comparison import FOREIGN, Comparison, of_items
 from stage1_schema.alembic_plugin.declared import BESIDE
@@ -50,11 +50,19 @@ def compare(
     """
     seen = set(_seen(upgrade_ops))
     wanted_tables, live_tables = _declared(context), cache(partial(reflect, context))
+    remade = set(generated.remade(set(roots(upgrade_ops)), declared, live))
+    old_parts, new_parts = (generated.parts(side, remade) for side in (live, declared))
+    again = {each.name for each in (*old_parts, *new_parts)}
+    keys = {(each.stem, each.signature) for each in (*old_parts, *new_parts)}
+    _take_out(upgrade_ops, remade | keys)
+    upgrade_ops.ops[:0] = _away(remade & generated.columns(live).keys(), old_parts, live_tables)
     yield from _tables(upgrade_ops, declared, live, seen)
     gone: list[MigrateOperation] = []
-    yield from columns.compare(upgrade_ops, declared, live, (wanted_tables, live_tables), gone)
+    others, live_others = (generated.without(side, remade) for side in (declared, live))
+    sides = wanted_tables, live_tables
+    yield from columns.compare(upgrade_ops, others, live_others, sides, gone)
     renamed = set()
-    for new, old in _renamed(declared, live):
+    for new, old in _renamed(declared, live, again):
         renamed |= {new.name, old.name}
         yield Comparison(f"constraint {new.name}", f"declared, live called {old.signature}")
         keys = {(each.stem, each.signature) for each in (new, old)}
@@ -70,26 +78,54 @@ def compare(
             item = wanted or stands
             if item is None or not _ours(item, declared, live):
                 continue
-            changed = (item.stem, item.signature) in seen
-            if (item.stem, "*") in seen or (changed and kind == "generated"):
+            key = (item.stem, item.signature)
+            if (item.stem, "*") in seen or name in renamed:
                 continue
-            if name in renamed:
+            if kind == "generated" and key in seen and key not in remade:
                 continue
             result = of_items(wanted, stands)
             yield result
-            if not result.equal and not changed:
-                sides = live_tables(item.stem), wanted_tables(item.stem)
-                upgrade_ops.ops += _change(kind, item, stands, *sides)
+            if not result.equal and kind != "generated" and key not in seen and name not in again:
+                upgrade_ops.ops += _drop(kind, item, live_tables(item.stem), stands)
+                upgrade_ops.ops += _make(kind, item, wanted_tables(item.stem))
     upgrade_ops.ops += gone
+    upgrade_ops.ops += _back(remade & generated.columns(declared).keys(), new_parts, wanted_tables)
 
 
-def _renamed(declared: Catalogue, live: Catalogue) -> Iterator[tuple[Item, Item]]:
+def _away(
+    remade: set[tuple[str, str]], parts: list[Item], live: Callable[[str], sa.Table]
+) -> Iterator[MigrateOperation]:
+    """Yield what drops the columns, and before them what would go with them unsaid."""
+    for each in reversed(parts):
+        yield from _drop(each.kind, each, live(each.stem), each)
+    for table, column in sorted(remade):
+        old = live(table).columns[column]
+        drop = ops.DropColumnOp.from_column_and_tablename(None, table, old)
+        yield ops.ModifyTableOps(table, [drop])
+
+
+def _back(
+    remade: set[tuple[str, str]], parts: list[Item], declared: Callable[[str], sa.Table]
+) -> Iterator[MigrateOperation]:
+    """Yield what makes the columns as they are declared, and what belongs to them."""
+    for table, column in sorted(remade):
+        new = declared(table).columns[column]
+        add = ops.AddColumnOp.from_column_and_tablename(None, table, new)
+        yield ops.ModifyTableOps(table, [add])
+    for each in parts:
+        yield from _make(each.kind, each, declared(each.stem))
+
+
+def _renamed(declared: Catalogue, live: Catalogue, again: set[str]) -> Iterator[tuple[Item, Item]]:
     """Yield constraints of which the name alone differs, as declared and as they stand.
 
     Where others refer to a key, it cannot be dropped and made again; and between the drop of any
-    and its return nothing would hold.
+    and its return nothing would hold. Not those that are made `again` with their column.
     """
-    wanted, stands = declared["constraints"], live["constraints"]
+    wanted, stands = (
+        {name: each for name, each in side["constraints"].items() if name not in again}
+        for side in (declared, live)
+    )
     others = {(each.stem, each.definition): each for n, each in stands.items() if n not in wanted}
     taken = {each.signature for kind in ("constraints", "indexes") for each in live[kind].values()}
     functions = declared["functions"]
@@ -228,36 +264,30 @@ def reflect(context: AutogenContext, name: str) -> sa.Table:
     return sa.Table(name, sa.MetaData(), autoload_with=context.connection)
 
 
-def _change(
-    kind: str, item: Item, stands: Item | None, live: sa.Table, declared: sa.Table
-) -> Iterator[MigrateOperation]:
-    """Yield the operations that take the live one away and make the declared one."""
-    changes: list[MigrateOperation] = []
-    old, new = (find(kind, item, table) for table in (live, declared))
-    if kind == "indexes":
-        changes += [ops.DropIndexOp.from_index(old)] if old is not None else []
-        changes += [ops.CreateIndexOp.from_index(new)] if new is not None else []
-    elif kind == "constraints":
-        if stands and old is None:  # SQLAlchemy reads none that excludes
-            name = f"CONSTRAINT {quoted(item.signature)}"
-            back = f"ADD {name} {stands.definition}"
-            yield AlterOp(f"TABLE {quoted(item.stem)}", f"DROP {name}", back)
-        changes += [ops.DropConstraintOp.from_constraint(old)] if old is not None else []
-        changes += [ops.AddConstraintOp.from_constraint(new)] if new is not None else []
-    else:
-        drop, add = ops.DropColumnOp, ops.AddColumnOp
-        if old is not None:
-            changes.append(drop.from_column_and_tablename(None, item.stem, old))
-        if new is not None:
-            changes.append(add.from_column_and_tablename(None, item.stem, new))
-    if changes:
-        yield ops.ModifyTableOps(item.stem, changes)
+def _drop(kind: str, item: Item, live: sa.Table, stands: Item | None) -> Iterator[MigrateOperation]:
+    """Yield the operation that takes the live index or constraint away, if it `stands`."""
+    old = find(kind, item, live)
+    if kind == "constraints" and stands and old is None:  # SQLAlchemy reads none that excludes
+        name = f"CONSTRAINT {quoted(item.signature)}"
+        back = f"ADD {name} {stands.definition}"
+        yield AlterOp(f"TABLE {quoted(item.stem)}", f"DROP {name}", back)
+    elif old is not None:
+        index = kind == "indexes"
+        drop: Any = ops.DropIndexOp.from_index if index else ops.DropConstraintOp.from_constraint
+        yield ops.ModifyTableOps(item.stem, [drop(old)])
 
 
-def find(kind: str, item: Item, table: sa.Table) -> Any:  # noqa: ANN401 - of three kinds
-    """Return the constraint, index or column of a table that `item` is, or None."""
-    if kind == "generated":
-        return table.columns.get(item.signature)
+def _make(kind: str, item: Item, declared: sa.Table) -> Iterator[MigrateOperation]:
+    """Yield the operation that makes the declared index or constraint, if there is one."""
+    new = find(kind, item, declared)
+    if new is not None:
+        index = kind == "indexes"
+        make: Any = ops.CreateIndexOp.from_index if index else ops.AddConstraintOp.from_constraint
+        yield ops.ModifyTableOps(item.stem, [make(new)])
+
+
+def find(kind: str, item: Item, table: sa.Table) -> Any:  # noqa: ANN401 - of two kinds
+    """Return the constraint or index of a table that `item` is, or None."""
     among: Any = table.indexes if kind == "indexes" else table.constraints
     name_of = _PREPARER.format_index if kind == "indexes" else _PREPARER.format_constraint
     named = {(name_of(each) or "").strip('"'): each for each in among if each.name}
