@@ -50,15 +50,25 @@ def without(side: Catalogue, made: set[Key]) -> Catalogue:
     return {**side, "columns": kept}
 
 
-def parts(side: Catalogue, made: set[Key]) -> list[Item]:
-    """Return the constraints and indexes that go with a column, foreign keys last."""
-    found = (*side["constraints"].values(), *side["indexes"].values())
-    mentioned = (
-        each
-        for each in found
+def parts(made: set[Key], *sides: Catalogue) -> tuple[list[Item], ...]:
+    """Return the constraints and indexes that go with a column on any of the sides, for each.
+
+    Foreign keys are last.
+    """
+    found = [(*side["constraints"].values(), *side["indexes"].values()) for side in sides]
+    mentioned = {
+        (each.kind, each.name)
+        for side in found
+        for each in side
         if any(table == each.stem and _says(column, _own(each)) for table, column in made)
+    }
+    return tuple(
+        sorted(
+            (each for each in side if (each.kind, each.name) in mentioned),
+            key=lambda each: (each.definition.startswith("FOREIGN"), each.name),
+        )
+        for side in found
     )
-    return sorted(mentioned, key=lambda each: (each.definition.startswith("FOREIGN"), each.name))
 
 
 def _type(column: Item) -> str:

@@ -38,6 +38,8 @@ _TURNS = {
 
 _PREPARER: Any = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
 _NULLS = "postgresql_nulls_not_distinct"
+_NO_INDEX = ("CHECK", "FOREIGN KEY")
+"""Constraints whose name is that of no index."""
 
 
 def compare(
@@ -51,7 +53,7 @@ def compare(
     seen = set(_seen(upgrade_ops))
     wanted_tables, live_tables = _declared(context), cache(partial(reflect, context))
     remade = set(generated.remade(set(roots(upgrade_ops)), declared, live))
-    old_parts, new_parts = (generated.parts(side, remade) for side in (live, declared))
+    old_parts, new_parts = generated.parts(remade, live, declared)
     again = {each.name for each in (*old_parts, *new_parts)}
     keys = {(each.stem, each.signature) for each in (*old_parts, *new_parts)}
     _take_out(upgrade_ops, remade | keys)
@@ -127,7 +129,8 @@ def _renamed(declared: Catalogue, live: Catalogue, again: set[str]) -> Iterator[
         for side in (declared, live)
     )
     others = {(each.stem, each.definition): each for n, each in stands.items() if n not in wanted}
-    taken = {each.signature for kind in ("constraints", "indexes") for each in live[kind].values()}
+    keys = [each for each in stands.values() if not each.definition.startswith(_NO_INDEX)]
+    taken = {each.signature for each in (*live["indexes"].values(), *keys)}
     functions = declared["functions"]
     changing = {  # a CHECK that calls one steps aside
         each.stem
@@ -137,7 +140,7 @@ def _renamed(declared: Catalogue, live: Catalogue, again: set[str]) -> Iterator[
     for name, new in sorted(wanted.items()):
         old = others.get((new.stem, new.definition)) if name not in stands else None
         # An index of the name, to which a key's index cannot be renamed, may go after this.
-        free = new.definition.startswith(("CHECK", "FOREIGN")) or new.signature not in taken
+        free = new.definition.startswith(_NO_INDEX) or new.signature not in taken
         if old and free and not any(f"{each}(" in new.definition for each in changing):
             yield new, others.pop((new.stem, new.definition))
 

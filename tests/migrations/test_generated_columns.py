@@ -72,6 +72,21 @@ def test_what_changes_with_it_is_done_once(developer, trades, connection):
     assert sorted(standing(developer)) == ["ix_g", "ix_new_g", "uq_other_g"]
 
 
+def test_what_mentions_it_on_one_side_alone(developer, trades, connection):
+    connection.execute(
+        BY_HAND + "CREATE INDEX ix_loses_g ON simulation_trades (g, side);"
+        "CREATE INDEX ix_gets_g ON simulation_trades (side);"
+        "ALTER TABLE simulation_trades ADD CONSTRAINT uq_g UNIQUE (trade_id, g)"
+    )
+    generated(trades, "pnl * 3")
+    sa.Index("ix_loses_g", trades.c.side)
+    sa.Index("ix_gets_g", trades.c.side, trades.c.g)
+    trades.append_constraint(sa.UniqueConstraint("trade_id", "side", name="uq_g"))
+    developer.revise()
+    developer.up_down_up()
+    assert sorted(standing(developer)) == ["ix_gets_g", "ix_loses_g", "uq_g"]
+
+
 def test_a_plain_column_becomes_generated_with_its_index(developer, trades, connection):
     connection.execute(
         "CREATE INDEX ix_crp_g ON simulation_trades (cumulative_return_pct);"
