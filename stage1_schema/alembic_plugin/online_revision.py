@@ -114,13 +114,13 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
             yield _Step((), (validate,), (validate,))  # on the way back it stays valid
     replaced, names = _replaced(flat, made), set(_names(context, flat))
     for key, old in gone.items():
-        if key[0] in fixed | losing or _calls(context, old, functions):
+        if key[0] in fixed | losing or key[1] in names or _calls(context, old, functions):
             continue
         again = old.reverse()
         online_again = _online(context, again)
         if isinstance(old, ops.DropIndexOp):
             yield _Step((old,), (_drop(key, old),), (online_again or again,))
-        elif online_again and (key[0], type(online_again)) in replaced and key[1] not in names:
+        elif online_again and (key[0], type(online_again)) in replaced:
             yield _Step((old,), (_drop(key, old),), (online_again,))  # the new one holds by then
 
 

@@ -53,6 +53,23 @@ def test_names_that_change_in_the_models_are_renamed(developer, models):
     developer.up_down_up()
 
 
+def test_a_name_that_an_index_has_is_not_taken_over(developer, connection):
+    """That index goes first, for no two have one name."""
+    connection.execute(
+        "ALTER TABLE datasets RENAME CONSTRAINT uq_datasets_dataset_slug TO slug_once;"
+        "CREATE INDEX uq_datasets_dataset_slug ON stage1_jobs (status)"
+    )
+    command.revision(developer.config, "change", autogenerate=True)
+    versions = developer.checkout / "migrations" / "versions"
+    first, second = (lines(path.read_text()) for path in sorted(versions.glob("*_change*.py")))
+    assert [line.partition("(")[0] for line in first] == ["op.drop_index"]
+    assert [line.partition("(")[0] for line in second] == [
+        "op.create_unique_online",
+        "op.drop_constraint",
+    ]
+    developer.up_down_up(to="0013")
+
+
 def test_what_replaces_a_constraint_stands_before_it_goes(developer, models, connection):
     jobs, datasets = models.tables["stage1_jobs"], models.tables["datasets"]
     connection.execute(
