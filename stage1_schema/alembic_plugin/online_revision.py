@@ -16,6 +16,7 @@ from sqlalchemy import ClauseElement, ColumnClause, TextClause
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from stage1_schema.alembic_plugin import online
+from stage1_schema.alembic_plugin.alter import AlterOp
 from stage1_schema.alembic_plugin.checks import AddUnvalidatedOp
 from stage1_schema.alembic_plugin.online_constraints import (
     AddCheckOnlineOp,
@@ -111,12 +112,44 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
         if isinstance(each, AddUnvalidatedOp) and (key := _key(context, each)):
             validate = ValidateOnlineOp(key[1], key[0])
             yield _Step((), (validate,), (validate,))  # on the way back it stays valid
+    replaced, names = _replaced(flat, made), set(_names(context, flat))
     for key, old in gone.items():
-        if not isinstance(old, ops.DropIndexOp) or _calls(context, old, functions):
+        if key[0] in fixed | losing or key[1] in names or _calls(context, old, functions):
             continue
-        if key[0] not in fixed | losing:
-            again = old.reverse()
-            yield _Step((old,), (_drop(key, old),), (_online(context, again) or again,))
+        again = old.reverse()
+        online_again = _online(context, again)
+        if isinstance(old, ops.DropIndexOp):
+            yield _Step((old,), (_drop(key, old),), (online_again or again,))
+        elif online_again and (key[0], type(online_again)) in replaced:
+            yield _Step((old,), (_drop(key, old),), (online_again,))  # the new one holds by then
+
+
+def _replaced(
+    flat: list[MigrateOperation], made: dict[Key, tuple[MigrateOperation, MigrateOperation]]
+) -> set[tuple[str, type]]:
+    """Return tables that get UNIQUEs or CHECKs online, with which; nothing else of them changes.
+
+    A change of a column may need what stands to go first.
+    """
+    keyed = ops.AddConstraintOp | ops.DropConstraintOp | ops.CreateIndexOp | ops.DropIndexOp
+    changed = {_table(each) for each in flat if not isinstance(each, keyed)}
+    found = ((key[0], type(new)) for key, (_, new) in made.items())
+    kinds = (online.CreateUniqueOnlineOp, AddCheckOnlineOp)
+    return {each for each in found if each[1] in kinds and each[0] not in changed}
+
+
+def _table(operation: MigrateOperation) -> str:
+    if isinstance(operation, AlterOp):
+        return operation.target.split()[1].strip('"')
+    return str(getattr(operation, "table_name", ""))
+
+
+def _names(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[str]:
+    """Yield the names of what is made: none is free while an index of another table has it."""
+    for each in flat:
+        made = isinstance(each, ops.AddConstraintOp | ops.CreateIndexOp)
+        if made and (key := _key(context, each)):
+            yield key[1]
 
 
 def _calls(
