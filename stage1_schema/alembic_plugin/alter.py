@@ -1,8 +1,15 @@
-"""ALTER as a plain statement: what Alembic has no operation for."""
+"""Plain statements for what Alembic has no operation for."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from alembic.operations import ops
+
+from stage1_schema.alembic_plugin.verbatim import literal, quoted
+
+if TYPE_CHECKING:
+    from stage1_schema.alembic_plugin.catalogue import Item
 
 
 class AlterOp(ops.ExecuteSQLOp):
@@ -22,9 +29,37 @@ class AlterOp(ops.ExecuteSQLOp):
         self.after = after or target
         self.column = column
 
+    @property
+    def table(self) -> str:
+        """The name of what is altered, without quotes."""
+        return self.target.partition(" ")[2].strip('"')
+
     def reverse(self) -> AlterOp:
         """Return the opposite."""
         return AlterOp(self.after, self.back, self.change, after=self.target, column=self.column)
+
+
+class CommentOp(ops.ExecuteSQLOp):
+    """Set the comment of a constraint or an index."""
+
+    def __init__(self, item: Item, comment: str | None, before: str | None) -> None:
+        """Keep the `item`, its `comment` and the one `before`; None is none."""
+        index, name = item.kind == "indexes", quoted(item.signature)
+        target = f"INDEX {name}" if index else f"CONSTRAINT {name} ON {quoted(item.stem)}"
+        said = "NULL" if comment is None else literal(comment)
+        super().__init__(f"COMMENT ON {target} IS {said}".replace(":", "\\:"))
+        self.item = item
+        self.comment = comment
+        self.before = before
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The table and the name."""
+        return self.item.stem, self.item.signature
+
+    def reverse(self) -> CommentOp:
+        """Return the opposite."""
+        return CommentOp(self.item, self.before, self.comment)
 
 
 class AdvanceOp(ops.ExecuteSQLOp):

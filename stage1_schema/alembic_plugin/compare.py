@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stage1_schema import sql
-from stage1_schema.alembic_plugin import catalogue, checks, frozen, tables
+from stage1_schema.alembic_plugin import catalogue, checks, frozen, tables, touched
 from stage1_schema.alembic_plugin.comparison import (
     FOREIGN,
     REFUSED,
@@ -22,6 +23,7 @@ from stage1_schema.alembic_plugin.comparison import (
 )
 from stage1_schema.alembic_plugin.declared import CannotCompareError, build
 from stage1_schema.alembic_plugin.grants import compare_grants, rights_of
+from stage1_schema.alembic_plugin.renamed_tables import RenamedTables
 from stage1_schema.alembic_plugin.sql_ops import (
     DropSqlObjectOp,
     GrantOp,
@@ -98,32 +100,39 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
 
     Raises Stage1Error when a declaration is wrong.
     """
-    seen = of_alembic(upgrade_ops.as_diffs())
     connection, metadata = context.connection, context.metadata
     if connection is None or metadata is None or isinstance(metadata, list | tuple):
-        return tuple(seen.values())
+        return tuple(of_alembic(upgrade_ops.as_diffs()).values())
     try:
         declared = build(connection, metadata, sql.objects())  # type: ignore[arg-type]
     except CannotCompareError as error:
         what = "views, functions, triggers, CHECKs, index predicates and grants"
+        seen = of_alembic(upgrade_ops.as_diffs())
         return (*seen.values(), Comparison(what, skipped=str(error)))
     live = catalogue.read(connection)
-    for each in tables.compare(context, upgrade_ops, declared.catalogue, live):
+    renamed = RenamedTables(declared.catalogue, live)
+    renamed.take_out(upgrade_ops, live)
+    live = renamed.catalogue(live)
+    seen = of_alembic(upgrade_ops.as_diffs())
+    sides = tables.sides(context, declared.catalogue, live, partial(renamed.reflect, connection))
+    for each in tables.compare(connection, sides, upgrade_ops):
         said = seen.get(each.what)
         if said and each.difference and each.what.startswith("column "):  # Alembic saw a part of it
             seen[each.what] = replace(said, difference=f"{said.difference}; {each.difference}")
         elif each.difference or said is None:  # it knows better what differs
             seen[each.what] = each
-    roots = frozenset(tables.roots(upgrade_ops))
-    plan = _Plan(declared, live, catalogue.edges(connection), Files(context), roots)
-    found = [*seen.values(), *_objects(plan)]
+    roots = frozenset(touched.roots(upgrade_ops))
+    uses = renamed.edges(catalogue.edges(connection))
+    plan = _Plan(declared, live, uses, Files(context), roots)
+    found = [*renamed.compare(), *seen.values(), *_objects(plan)]
     _lose(plan)
     _take_dependents(plan)
     found += dict.fromkeys(_in_the_way(plan))
-    aside = checks.step_aside(context, upgrade_ops, _calling(plan), declared.catalogue)
+    aside = checks.step_aside(sides, upgrade_ops, _calling(plan))
     rights, grant_ops = compare_grants(declared.catalogue, live)
     found += rights
     _arrange(plan, upgrade_ops, grant_ops, aside)
+    upgrade_ops.ops[:0] = renamed.operations()
     return tuple(found)
 
 
@@ -156,8 +165,13 @@ def _foreign(plan: _Plan, key: Key, item: Item) -> bool:
 
 
 def _why_foreign(plan: _Plan, key: Key) -> str:
-    """Return the reason: a trigger on a table of ours may keep rows from it, and is told."""
+    """Return the reason: a trigger on a table of ours may keep rows from it, and is told.
+
+    So is what has a table's name.
+    """
     tables = plan.declared.catalogue["tables"]
+    if key[0] == "views" and key[1] in tables:
+        return f"{FOREIGN[0]}, and has the name of a table: drop it"
     ours = [edge.used[1] for edge in plan.uses if edge.user == key and edge.used[1] in tables]
     return f"{FOREIGN[0]}, but runs on {ours[0]}" if key[0] == "triggers" and ours else FOREIGN[0]
 
@@ -327,7 +341,7 @@ def _gone(plan: _Plan, upgrade_ops: UpgradeOps) -> Iterator[str]:
         item = plan.live[kind][name]
         if kind in words and item.stem not in made and not _beside_ours(plan, item):
             yield f"{words[kind]} {name}"
-    yield from (f"TABLE {name}" for name, column in tables.roots(upgrade_ops) if column == "*")
+    yield from (f"TABLE {name}" for name, column in touched.roots(upgrade_ops) if column == "*")
 
 
 def _beside_ours(plan: _Plan, item: Item) -> bool:

@@ -1,4 +1,4 @@
-"""Which generated columns must be made anew, and what PostgreSQL drops together with them.
+"""Which generated columns must be made anew.
 
 They go before anything else changes and come back after it: PostgreSQL refuses to change the type
 of a column that another one is generated from.
@@ -6,8 +6,9 @@ of a column that another one is generated from.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from stage1_schema.alembic_plugin.column_parts import columns, retyped, says
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,11 +23,10 @@ def remade(changing: set[Key], declared: Catalogue, live: Catalogue) -> Iterator
 
     Either the expression changes, or it says a column that is `changing`: retyped, or dropped.
     """
-    wanted, stands = columns(declared), columns(live)
-    both = wanted.keys() & stands.keys()
-    changing = changing | {key for key in both if _type(wanted[key]) != _type(stands[key])}
+    both = columns(declared).keys() & columns(live).keys()
+    changing = changing | retyped(declared, live)
     new, old = (
-        {(each.stem, each.signature): each.definition for each in side["generated"].values()}
+        {key: each.definition for key, each in expressions(side).items()}
         for side in (declared, live)
     )
     for key in new.keys() | old.keys():
@@ -34,13 +34,13 @@ def remade(changing: set[Key], declared: Catalogue, live: Catalogue) -> Iterator
             texts = [side[key] for side in (new, old) if key in side]
             used = (column for table, column in changing if table == key[0])
             anew = key in both and new.get(key) != old.get(key)
-            if anew or any(_says(column, *texts) for column in used):
+            if anew or any(says(column, *texts) for column in used):
                 yield key
 
 
-def columns(side: Catalogue) -> dict[Key, Item]:
-    """Return the columns by table and name."""
-    return {(each.stem, each.signature): each for each in side["columns"].values()}
+def expressions(side: Catalogue) -> dict[Key, Item]:
+    """Return what columns are generated from, by table and name."""
+    return {(each.stem, each.signature): each for each in side["generated"].values()}
 
 
 def without(side: Catalogue, made: set[Key]) -> Catalogue:
@@ -48,41 +48,3 @@ def without(side: Catalogue, made: set[Key]) -> Catalogue:
     found = side["columns"].items()
     kept = {name: each for name, each in found if (each.stem, each.signature) not in made}
     return {**side, "columns": kept}
-
-
-def parts(made: set[Key], *sides: Catalogue) -> tuple[list[Item], ...]:
-    """Return the constraints and indexes that go with a column on any of the sides, for each.
-
-    Foreign keys are last.
-    """
-    found = [(*side["constraints"].values(), *side["indexes"].values()) for side in sides]
-    mentioned = {
-        (each.kind, each.name)
-        for side in found
-        for each in side
-        if any(table == each.stem and _says(column, _own(each)) for table, column in made)
-    }
-    return tuple(
-        sorted(
-            (each for each in side if (each.kind, each.name) in mentioned),
-            key=lambda each: (each.definition.startswith("FOREIGN"), each.name),
-        )
-        for side in found
-    )
-
-
-def _type(column: Item) -> str:
-    return column.definition.partition("\n")[0]
-
-
-def _own(item: Item) -> str:
-    """Return where a definition says columns of its own table."""
-    if item.kind == "indexes":
-        return item.definition.partition(" USING ")[2]
-    return item.definition.partition(" REFERENCES ")[0]
-
-
-def _says(column: str, *texts: str) -> bool:
-    """Tell whether one of the texts may say the column: a word too many does no harm."""
-    name = re.escape(column.replace('"', '""'))
-    return any(re.search(rf"(?<![\w$]){name}(?![\w$])", text) for text in texts)

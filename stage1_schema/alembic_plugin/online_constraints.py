@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from alembic.operations import MigrateOperation, Operations
+from alembic.operations import MigrateOperation, Operations, ops
 
 from stage1_schema.alembic_plugin.online import drop_constraint, outside, validated
 from stage1_schema.alembic_plugin.verbatim import Verbatim, quoted
@@ -129,6 +129,34 @@ class ValidateOnlineOp(MigrateOperation):
     def to_diff_tuple(self) -> tuple[Any, ...]:
         """Return the operation as a revision writes it."""
         return ("validate_online", self.name, self.table)
+
+
+class Unvalidated:
+    """Marks what a revision adds for new rows only: the one behind it validates."""
+
+
+class AddCheckUnvalidatedOp(Unvalidated, ops.CreateCheckConstraintOp):
+    """Add a CHECK that the next revision validates."""
+
+
+class AddForeignKeyUnvalidatedOp(Unvalidated, ops.CreateForeignKeyOp):
+    """Add a foreign key that the next revision validates."""
+
+
+def unvalidated(operation: MigrateOperation) -> MigrateOperation:
+    """Return the same operation without validation; itself where there is none to leave out."""
+    if isinstance(operation, ops.CreateCheckConstraintOp):
+        kw = {**operation.kw, "postgresql_not_valid": True}
+        condition: Any = operation.condition
+        return AddCheckUnvalidatedOp(
+            operation.constraint_name, operation.table_name, condition, **kw
+        )
+    if isinstance(operation, ops.CreateForeignKeyOp):
+        kw = {**operation.kw, "postgresql_not_valid": True}
+        ends = (operation.source_table, operation.referent_table)
+        columns = (operation.local_cols, operation.remote_cols)
+        return AddForeignKeyUnvalidatedOp(operation.constraint_name, *ends, *columns, **kw)
+    return operation
 
 
 @Operations.implementation_for(AddCheckOnlineOp)

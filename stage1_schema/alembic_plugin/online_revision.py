@@ -16,11 +16,11 @@ from sqlalchemy import ClauseElement, ColumnClause, TextClause
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from stage1_schema.alembic_plugin import online
-from stage1_schema.alembic_plugin.alter import AlterOp
-from stage1_schema.alembic_plugin.checks import AddUnvalidatedOp
+from stage1_schema.alembic_plugin.alter import AlterOp, CommentOp
 from stage1_schema.alembic_plugin.online_constraints import (
     AddCheckOnlineOp,
     AddForeignKeyOnlineOp,
+    Unvalidated,
     ValidateOnlineOp,
 )
 from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp
@@ -86,12 +86,7 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
         for each in flat
         if isinstance(each, DropSqlObjectOp) and each.kind == "function"
     }
-    gone = {
-        key: each
-        for each in flat
-        if isinstance(each, ops.DropIndexOp | ops.DropConstraintOp)
-        and (key := _key(context, each)) is not None
-    }
+    gone, early = _gone(context, flat), _early(flat)
     made = {
         key: (each, new)
         for each in flat
@@ -101,20 +96,23 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
     }
     for key, (each, new) in made.items():
         old = gone.pop(key, None)
-        if old is None:
+        if old is None or (id(old) in early and key[0] not in losing):
             yield _Step((each,), (new,), (new.reverse(),))
         elif key[0] not in losing and not _calls(context, old, functions):
             again = old.reverse()
             drop = _drop(key, old)
             back = _online(context, again) or again
             yield _Step((old, each), (drop, new), (new.reverse(), back))
-    for each in flat:
-        if isinstance(each, AddUnvalidatedOp) and (key := _key(context, each)):
-            validate = ValidateOnlineOp(key[1], key[0])
-            yield _Step((), (validate,), (validate,))  # on the way back it stays valid
+        else:
+            continue
+        # Its comment goes with it.
+        of_it = (c for c in flat if isinstance(c, CommentOp) and c.key == key)
+        yield from (_Step((comment,), (comment,), ()) for comment in of_it)
+    yield from _validations(context, flat)
     replaced, names = _replaced(flat, made), set(_names(context, flat))
     for key, old in gone.items():
-        if key[0] in fixed | losing or key[1] in names or _calls(context, old, functions):
+        stays = key[0] in fixed | losing or key[1] in names or id(old) in early
+        if stays or _calls(context, old, functions):
             continue
         again = old.reverse()
         online_again = _online(context, again)
@@ -122,6 +120,40 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
             yield _Step((old,), (_drop(key, old),), (online_again or again,))
         elif online_again and (key[0], type(online_again)) in replaced:
             yield _Step((old,), (_drop(key, old),), (online_again,))  # the new one holds by then
+
+
+def _gone(
+    context: MigrationContext, flat: list[MigrateOperation]
+) -> dict[Key, ops.DropIndexOp | ops.DropConstraintOp]:
+    return {
+        key: each
+        for each in flat
+        if isinstance(each, ops.DropIndexOp | ops.DropConstraintOp)
+        and (key := _key(context, each)) is not None
+    }
+
+
+def _early(flat: list[MigrateOperation]) -> set[int]:
+    """Return what stands before a column's new type, by id: there it has to stay."""
+    return {
+        id(each)
+        for n, each in enumerate(flat)
+        if any(_retypes(later, _table(each)) for later in flat[n:])
+    }
+
+
+def _retypes(operation: MigrateOperation, table: str) -> bool:
+    if isinstance(operation, AlterOp):
+        return operation.column is not None and _table(operation) == table
+    alter = isinstance(operation, ops.AlterColumnOp) and operation.modify_type is not None
+    return alter and _table(operation) == table
+
+
+def _validations(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[_Step]:
+    for each in flat:
+        if isinstance(each, Unvalidated) and (key := _key(context, each)):
+            validate = ValidateOnlineOp(key[1], key[0])
+            yield _Step((), (validate,), (validate,))  # on the way back it stays valid
 
 
 def _replaced(
@@ -132,6 +164,7 @@ def _replaced(
     A change of a column may need what stands to go first.
     """
     keyed = ops.AddConstraintOp | ops.DropConstraintOp | ops.CreateIndexOp | ops.DropIndexOp
+    keyed |= CommentOp
     changed = {_table(each) for each in flat if not isinstance(each, keyed)}
     found = ((key[0], type(new)) for key, (_, new) in made.items())
     kinds = (online.CreateUniqueOnlineOp, AddCheckOnlineOp)
@@ -140,7 +173,7 @@ def _replaced(
 
 def _table(operation: MigrateOperation) -> str:
     if isinstance(operation, AlterOp):
-        return operation.target.split()[1].strip('"')
+        return operation.table
     return str(getattr(operation, "table_name", ""))
 
 

@@ -36,6 +36,20 @@ SELECT old.oid = new.oid OR new.category = 'S' OR coalesce(c.castcontext <> 'e',
 """Whether `old` becomes `new` in an assignment, and whether by `::`; arrays as their elements."""
 
 
+_COMPARABLE = text("""
+SELECT EXISTS (SELECT FROM pg_amop o JOIN pg_am m ON m.oid = o.amopmethod
+                WHERE m.amname = 'btree' AND o.amopstrategy = 3
+                  AND o.amoplefttype = CAST(:one AS regtype)
+                  AND o.amoprighttype = CAST(:other AS regtype))
+""")
+
+
+def comparable(connection: Connection, one: str, other: str) -> bool:
+    """Tell whether a column of one type may refer to one of the other, as they are named."""
+    one, other = (kind.partition(" COLLATE ")[0] for kind in (one, other))
+    return bool(connection.execute(_COMPARABLE, {"one": one, "other": other}).scalar_one())
+
+
 def told(connection: Connection, table: str, column: str, sides: tuple[str, str]) -> AlterOp | None:
     """Return the change of a type that has to be told how, forward or back; else None.
 

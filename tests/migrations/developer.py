@@ -40,15 +40,26 @@ class Developer:
         command.downgrade(self.config, to)
         back = self.catalogue()
         assert before.pop("grants").items() <= back.pop("grants").items()
-        assert back == before
+        assert back == before, changed(back, before)
         command.upgrade(self.config, "head")
-        assert self.catalogue() == after
+        again = self.catalogue()
+        assert again == after, changed(again, after)
         return after
 
     def catalogue(self):
         found = catalogue(self.settings)
         del found["columns"]
         return found
+
+
+def changed(one, other):
+    """Return what differs between two catalogues."""
+    return [
+        (one[kind].get(name), other[kind].get(name))
+        for kind in one
+        for name in one[kind].keys() | other[kind].keys()
+        if one[kind].get(name) != other[kind].get(name)
+    ]
 
 
 def lines(text):

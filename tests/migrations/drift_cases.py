@@ -313,4 +313,16 @@ CASES = {
         "ALTER TABLE stage1_jobs ALTER status SET DEFAULT 'FAILED'",
         "column stage1_jobs.status: default declared PENDING, live 'FAILED'::text",
     ),
+    "comment of a key that others refer to": (
+        "COMMENT ON CONSTRAINT pk_walkforward_runs ON walkforward_runs IS 'by hand'",
+        "constraint walkforward_runs.pk_walkforward_runs: comment declared None, live 'by hand'",
+    ),
+    "comment of an index": (
+        "COMMENT ON INDEX ix_simulation_runs_questdb_namespace IS 'by hand'",
+        "index ix_simulation_runs_questdb_namespace: comment declared None, live 'by hand'",
+    ),
+    "renamed table": (
+        "ALTER TABLE simulation_trade_buckets RENAME TO buckets",
+        "table simulation_trade_buckets: declared, live called buckets",
+    ),
 }

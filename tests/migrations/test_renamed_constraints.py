@@ -96,6 +96,6 @@ def test_a_constraint_goes_first_where_a_column_changes(developer, models, conne
     command.revision(developer.config, "change", autogenerate=True)
     versions = developer.checkout / "migrations" / "versions"
     first, second = (lines(path.read_text()) for path in sorted(versions.glob("*_change*.py")))
-    assert [line.partition("(")[0] for line in first] == ["op.alter_column", "op.drop_constraint"]
+    assert [line.partition("(")[0] for line in first] == ["op.drop_constraint", "op.alter_column"]
     assert [line.partition("(")[0] for line in second] == ["op.add_check_online"]
     developer.up_down_up(to="0013")

@@ -1,0 +1,172 @@
+"""Constraints and indexes of tables that stand, with what Alembic does not see of them.
+
+CHECK texts, index predicates, comments, a name alone that changed; and which of them step aside
+while a column changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from alembic.operations import ops
+from sqlalchemy.dialects.postgresql.base import PGDialect
+
+from stage1_schema.alembic_plugin import touched
+from stage1_schema.alembic_plugin.alter import AlterOp, CommentOp
+from stage1_schema.alembic_plugin.comparison import Comparison, of_items
+from stage1_schema.alembic_plugin.online_constraints import unvalidated
+from stage1_schema.alembic_plugin.verbatim import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import sqlalchemy as sa
+    from alembic.operations.ops import MigrateOperation, UpgradeOps
+
+    from stage1_schema.alembic_plugin.catalogue import Catalogue, Item
+    from stage1_schema.alembic_plugin.column_parts import Aside
+
+    Key = tuple[str, str]
+    Tables = Callable[[str], sa.Table]
+    Pairs = Sequence[tuple[Item, Item]]
+
+_PREPARER: Any = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
+_NO_INDEX = ("CHECK", "FOREIGN KEY")
+"""Constraints whose name is that of no index."""
+
+
+class Sides(NamedTuple):
+    """What is declared and what stands: catalogues, and SQLAlchemy's tables by name."""
+
+    declared: Catalogue
+    live: Catalogue
+    declared_table: Tables
+    live_table: Tables
+
+    def ours(self, table: str) -> bool:
+        """Tell whether a table is declared and stands."""
+        return table in self.declared["tables"] and table in self.live["tables"]
+
+
+def compare(
+    sides: Sides, upgrade_ops: UpgradeOps, seen: set[Key], aside: Aside, renamed: Pairs
+) -> Iterator[Comparison]:
+    """Compare them; add operations for what Alembic has not `seen` and what does not step aside."""
+    names = set()
+    for new, old in renamed:
+        names |= {new.name, old.name}
+        yield Comparison(f"constraint {new.name}", f"declared, live called {old.signature}")
+        keys = {(each.stem, each.signature) for each in (new, old)}
+        if keys & seen:  # Alembic would drop the one and make the other
+            yield Comparison(f"constraint {old.name}", f"there, declared called {new.signature}")
+            touched.take_out(upgrade_ops, parts=keys)
+        both = [quoted(each.signature) for each in (old, new)]
+        turns = ("RENAME CONSTRAINT {} TO {}".format(*each) for each in (both, both[::-1]))
+        upgrade_ops.ops.append(AlterOp(f"TABLE {quoted(new.stem)}", *turns))
+        upgrade_ops.ops += comment(new, old)
+    for kind in ("constraints", "indexes"):
+        for name in sorted(sides.declared[kind].keys() | sides.live[kind].keys()):
+            wanted, stands = sides.declared[kind].get(name), sides.live[kind].get(name)
+            item = wanted or stands
+            if item and sides.ours(item.stem) and name not in names:
+                result = of_items(wanted, stands)
+                yield result
+                done = name in aside.names or (item.stem, item.signature) in seen
+                if not result.equal and not done:
+                    upgrade_ops.ops += _change(sides, wanted, stands)
+
+
+def comments(
+    sides: Sides, seen: set[Key], aside: Aside, renamed: Pairs
+) -> Iterator[MigrateOperation]:
+    """Yield the comments of what is made anew: Alembic sets none."""
+    kept = {new.name for new, _ in renamed}
+    for name, wanted in sorted(sides.declared["constraints"].items()):
+        stands = sides.live["constraints"].get(name)
+        made = name in aside.names or stands is None or stands.definition != wanted.definition
+        if (
+            wanted.comment
+            and name not in kept
+            and (made or (wanted.stem, wanted.signature) in seen)
+        ):
+            yield from comment(wanted, None)
+
+
+def _change(sides: Sides, wanted: Item | None, stands: Item | None) -> Iterator[MigrateOperation]:
+    if wanted and stands and wanted.definition == stands.definition:
+        yield from comment(wanted, stands)
+        return
+    if stands:
+        yield from drop(stands, sides.live_table(stands.stem))
+    if wanted:
+        yield from make(wanted, sides.declared_table(wanted.stem))
+
+
+def comment(wanted: Item, stands: Item | None) -> Iterator[MigrateOperation]:
+    """Yield what sets the comment, if it is not there."""
+    before = stands.comment if stands else None
+    if wanted.comment != before:
+        yield CommentOp(wanted, wanted.comment, before)
+
+
+def renamed(declared: Catalogue, live: Catalogue, again: set[str]) -> Iterator[tuple[Item, Item]]:
+    """Yield constraints of which the name alone differs, as declared and as they stand.
+
+    Where others refer to a key, it cannot be dropped and made again; and between the drop of any
+    and its return nothing would hold. Not those that are made `again` with their column.
+    """
+    wanted, stands = (
+        {name: each for name, each in side["constraints"].items() if name not in again}
+        for side in (declared, live)
+    )
+    others = {(each.stem, each.definition): each for n, each in stands.items() if n not in wanted}
+    keys = [each for each in stands.values() if not each.definition.startswith(_NO_INDEX)]
+    taken = {each.signature for each in (*live["indexes"].values(), *keys)}
+    functions = declared["functions"]
+    changing = {  # a CHECK that calls one steps aside
+        each.stem
+        for name, each in live["functions"].items()
+        if name not in functions or functions[name].signature != each.signature
+    }
+    for name, new in sorted(wanted.items()):
+        old = others.get((new.stem, new.definition)) if name not in stands else None
+        # An index of the name, to which a key's index cannot be renamed, may go after this.
+        free = new.definition.startswith(_NO_INDEX) or new.signature not in taken
+        if old and free and not any(f"{each}(" in new.definition for each in changing):
+            yield new, others.pop((new.stem, new.definition))
+
+
+def drop(item: Item, live: sa.Table) -> Iterator[MigrateOperation]:
+    """Yield the operation that takes the live index or constraint away."""
+    old = find(item, live)
+    index = item.kind == "indexes"
+    if old is not None:
+        drops: Any = ops.DropIndexOp.from_index if index else ops.DropConstraintOp.from_constraint
+        yield ops.ModifyTableOps(item.stem, [drops(old)])
+    elif not index:  # SQLAlchemy reads none that excludes
+        name = f"CONSTRAINT {quoted(item.signature)}"
+        back = f"ADD {name} {item.definition}"
+        yield AlterOp(f"TABLE {quoted(item.stem)}", f"DROP {name}", back)
+
+
+def make(item: Item, declared: sa.Table, *, validate: bool = True) -> Iterator[MigrateOperation]:
+    """Yield the operation that makes the declared index or constraint.
+
+    Without `validate` a CHECK or a foreign key holds for new rows only, until the next revision.
+    """
+    new = find(item, declared)
+    if new is None:
+        return
+    index = item.kind == "indexes"
+    operation: Any = ops.CreateIndexOp.from_index if index else ops.AddConstraintOp.from_constraint
+    made = operation(new)
+    yield ops.ModifyTableOps(item.stem, [made if validate else unvalidated(made)])
+
+
+def find(item: Item, table: sa.Table) -> Any:  # noqa: ANN401 - of two kinds
+    """Return the constraint or index of a table that `item` is, or None."""
+    index = item.kind == "indexes"
+    among: Any = table.indexes if index else table.constraints
+    name_of = _PREPARER.format_index if index else _PREPARER.format_constraint
+    named = {(name_of(each) or "").strip('"'): each for each in among if each.name}
+    return named.get(item.signature)

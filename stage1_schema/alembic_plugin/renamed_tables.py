@@ -1,0 +1,182 @@
+"""Tables that somebody renamed by hand: a revision renames them back, before anything else.
+
+PostgreSQL keeps their rows, names of keys and indexes, and what uses them. So everything else is
+compared as if they had their declared names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from stage1_schema.alembic_plugin import touched
+from stage1_schema.alembic_plugin.alter import AlterOp
+from stage1_schema.alembic_plugin.comparison import Comparison
+from stage1_schema.alembic_plugin.declared import BESIDE
+from stage1_schema.alembic_plugin.verbatim import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from alembic.operations.ops import UpgradeOps
+    from sqlalchemy import Connection
+
+    from stage1_schema.alembic_plugin.catalogue import Catalogue, Edge, Item
+
+_PART_OF = ("columns", "constraints", "generated", "triggers")
+"""Kinds that are called `<table>.<name>`."""
+_WORD = r'(?<![\w$"]){}(?![\w$"])'
+_SAID = {
+    "indexes": r'(?<=\bpublic\.){}(?![\w$"])',
+    "triggers": r'(?<=\bpublic\.){}(?![\w$"])',
+    "constraints": r"(?<=\bREFERENCES ){}(?=\()",
+    "grants": r'(?:(?<=\bTABLE )|(?<=[(,])){}(?![\w$"])',
+    "views": _WORD,
+    "functions": _WORD,
+    "rules": _WORD,
+}
+"""Where a definition, or the name of a right, says a table; a column may have the same name."""
+
+
+class RenamedTables:
+    """Live name by declared name, and everything said in declared names."""
+
+    def __init__(self, declared: Catalogue, live: Catalogue) -> None:
+        """Find the tables that are not there, and whose keys and indexes stand on others."""
+        self._declared = declared
+        missing = declared["tables"].keys() - live["tables"].keys() - BESIDE.tables.keys()
+        found = ((name, _called(name, declared, live)) for name in sorted(missing))
+        self._items = {name: old for name, old in found if old is not None}
+        self.names = {name: old.stem for name, old in self._items.items()}
+
+    def compare(self) -> Iterator[Comparison]:
+        """Yield each as a difference."""
+        for name, old in self.names.items():
+            yield Comparison(f"table {name}", f"declared, live called {old}")
+
+    def operations(self) -> list[AlterOp]:
+        """Return what renames them, and back."""
+        return [
+            AlterOp(
+                f"TABLE {quoted(old)}",
+                f"RENAME TO {quoted(name)}",
+                f"RENAME TO {quoted(old)}",
+                after=f"TABLE {quoted(name)}",
+            )
+            for name, old in self.names.items()
+        ]
+
+    def take_out(self, upgrade_ops: UpgradeOps, live: Catalogue) -> None:
+        """Take out what Alembic would do with them, and with the foreign keys that refer to them.
+
+        It looks for the declared names alone.
+        """
+        if self.names:
+            touched.take_out_tables(upgrade_ops, {*self.names, *self.names.values()})
+            keys = (each for each in live["constraints"].values() if self._refers(each))
+            touched.take_out(upgrade_ops, parts={(each.stem, each.signature) for each in keys})
+
+    def catalogue(self, live: Catalogue) -> Catalogue:
+        """Return what stands as it will be called."""
+        if not self.names:
+            return live
+        found = {kind: [self._item(each) for each in live[kind].values()] for kind in live}
+        return {kind: {each.name: each for each in items} for kind, items in found.items()}
+
+    def edges(self, edges: Iterable[Edge]) -> tuple[Edge, ...]:
+        """Return what uses what, as it will be called."""
+        return tuple(
+            replace(each, user=self._key(each.user), used=self._key(each.used)) for each in edges
+        )
+
+    def reflect(self, connection: Connection, name: str) -> sa.Table:
+        """Return a table as it stands, under its declared name.
+
+        Without foreign keys that refer to a renamed one: SQLAlchemy would say its live name.
+        """
+        table = sa.Table(self.names.get(name, name), sa.MetaData(), autoload_with=connection)
+        for key in list(table.foreign_key_constraints):
+            if key.referred_table.name in self.names.values():
+                table.constraints.discard(key)
+        return table if table.name == name else table.to_metadata(sa.MetaData(), name=name)
+
+    def _refers(self, item: Item) -> bool:
+        said = self._say("constraints", item.definition)
+        return item.definition.startswith("FOREIGN") and said != item.definition
+
+    def _key(self, key: tuple[str, str]) -> tuple[str, str]:
+        return key[0], self._name(*key)
+
+    def _item(self, item: Item) -> Item:
+        stem = self._say(item.kind, item.stem) if item.kind == "grants" else item.stem
+        for name, old in self.names.items():
+            if item.stem == old or (item.kind == "triggers" and item.stem.startswith(f"{old}_")):
+                stem = name + item.stem.removeprefix(old)
+        of_function = item.kind in {"functions", "views"}
+        return replace(
+            item,
+            name=self._name(item.kind, item.name),
+            stem=stem,
+            signature=self._say(item.kind, item.signature) if of_function else item.signature,
+            definition=self._say(item.kind, item.definition),
+        )
+
+    def _name(self, kind: str, text: str) -> str:
+        """Return the name of something as it will be."""
+        for name, old in self._items.items():
+            if kind == "tables" and text == old.name:
+                return name
+            if kind in _PART_OF and text.startswith(f"{old.name}."):
+                return name + text.removeprefix(old.name)
+        return self._say(kind, text) if kind in {"functions", "grants", "rules"} else text
+
+    def _say(self, kind: str, text: str) -> str:
+        """Return a definition, or what names a right or a function, as it will be."""
+        for name, old in self._items.items():
+            if kind == "views":  # it says the name that it was made with as an alias
+                text = re.sub(_WORD.format(f"{re.escape(old.name)} {name}"), name, text)
+            if kind in _SAID and text not in self._texts[kind]:
+                text = re.sub(_SAID[kind].format(re.escape(old.name)), name, text)
+        return text
+
+    @cached_property
+    def _texts(self) -> dict[str, set[str]]:
+        """What is declared word by word; nothing of that is a table's other name."""
+        return {
+            kind: {text for each in items.values() for text in (each.definition, each.signature)}
+            for kind, items in self._declared.items()
+        }
+
+
+def _called(name: str, declared: Catalogue, live: Catalogue) -> Item | None:
+    """Return the live table that is not declared and has most of this one's keys and indexes.
+
+    And half of its columns: a table of others may have an index of such a name.
+    """
+    columns = _columns(declared, name)
+    strangers = {
+        each.stem: each
+        for n, each in live["tables"].items()
+        if n not in declared["tables"]
+        and 2 * len(columns & _columns(live, each.stem)) >= len(columns)
+    }
+    stands = {each.signature: each.stem for each in _indexed(live)}
+    wanted = (each.signature for each in _indexed(declared) if each.stem == name)
+    votes = Counter(stands[each] for each in wanted if stands.get(each) in strangers)
+    return strangers[votes.most_common(1)[0][0]] if votes else None
+
+
+def _columns(side: Catalogue, table: str) -> set[str]:
+    return {each.signature for each in side["columns"].values() if each.stem == table}
+
+
+def _indexed(side: Catalogue) -> Iterator[Item]:
+    """Yield keys and indexes: no two in a schema have the same name."""
+    for each in (*side["constraints"].values(), *side["indexes"].values()):
+        if not each.definition.startswith(("CHECK", "FOREIGN KEY")):
+            yield each
