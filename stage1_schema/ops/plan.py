@@ -251,6 +251,8 @@ def _statements(part: str, stands: Standing) -> Iterable[Statement]:
         if found.defines:
             stands.functions.add(found.defines)
         yield _statement(sql, found, stands)
+        for old, new in found.renames:
+            stands.rename(old, new)
 
 
 def _statement(sql: str, found: Effect, stands: Standing) -> Statement:

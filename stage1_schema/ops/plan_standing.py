@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
@@ -24,6 +24,12 @@ class ForeignKey:
     other: str
     parts: frozenset[tuple[str, str, str]]
 
+    def renamed(self, old: str, new: str) -> ForeignKey:
+        """Return it with the new name of a table."""
+        table, other = (new if each == old else each for each in (self.table, self.other))
+        parts = ((new if of == old else of, what, name) for of, what, name in self.parts)
+        return ForeignKey(table, other, frozenset(parts))
+
 
 @dataclass
 class Standing:
@@ -32,12 +38,22 @@ class Standing:
     `functions` may write; `types` are those of (table, column); `keys` are the foreign keys.
     """
 
-    rows: Mapping[str, int]
+    rows: dict[str, int]
     indexes: dict[str, str]
     functions: set[str] = field(default_factory=set)
     types: dict[tuple[str, str], str] = field(default_factory=dict)
     keys: Sequence[ForeignKey] = ()
     new: set[str] = field(default_factory=set)
+
+    def rename(self, old: str, new: str) -> None:
+        """Call a table by its new name from here on: the statements that follow do."""
+        if old in self.new:
+            self.new.add(new)
+        if old in self.rows:
+            self.rows[new] = self.rows.pop(old)
+        self.indexes = {n: new if of == old else of for n, of in self.indexes.items()}
+        self.types = {(new if of == old else of, c): t for (of, c), t in self.types.items()}
+        self.keys = [each.renamed(old, new) for each in self.keys]
 
 
 def look(connection: Connection) -> Standing:

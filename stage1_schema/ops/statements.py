@@ -74,6 +74,7 @@ class Effect:
     that it runs. `retypes` has (table, column, new type) for each column whose type it changes,
     without the type where an expression gives the values. `drops` has (table, what, name) for each
     part that may take a foreign key along: a CONSTRAINT, a COLUMN, or the TABLE, without a name.
+    `renames` has (old, new name) for each table.
     """
 
     kind: str
@@ -88,6 +89,7 @@ class Effect:
     calls: tuple[str, ...] = ()
     retypes: tuple[tuple[str, str, str], ...] = ()
     drops: tuple[tuple[str, str, str], ...] = ()
+    renames: tuple[tuple[str, str], ...] = ()
 
     def with_parts(self, parts: Sequence[Effect]) -> Effect:
         """Return this effect and those of the statements inside."""
@@ -95,7 +97,16 @@ class Effect:
         lock = max((each.lock for each in every), key=_ORDER.index)
         together = {
             name: tuple(dict.fromkeys(value for each in every for value in getattr(each, name)))
-            for name in ("tables", "hazards", "indexes", "references", "calls", "retypes", "drops")
+            for name in (
+                "tables",
+                "hazards",
+                "indexes",
+                "references",
+                "calls",
+                "retypes",
+                "drops",
+                "renames",
+            )
         }
         return Effect(
             self.kind,
@@ -242,7 +253,8 @@ def _rename(node: Any) -> Effect:  # noqa: ANN401
         return Effect("RENAME")  # an index's name is none of its table's readers' business
     # A client that still says the old name fails; one of a constraint or trigger nobody says.
     hazards = (Hazard.CHANGES_NAMES,) * (node.renameType in _SAID)
-    return Effect("RENAME", names, CATALOGUE, hazards)
+    renames = ((*names, node.newname),) * (node.renameType == enums.ObjectType.OBJECT_TABLE)
+    return Effect("RENAME", names, CATALOGUE, hazards, renames=renames)
 
 
 def _alter(node: Any) -> Effect:  # noqa: ANN401

@@ -12,6 +12,8 @@ TABLES = """
 CREATE TABLE t (a int CONSTRAINT given CHECK (a > 0));
 CREATE INDEX i ON t (a);
 CREATE VIEW v AS SELECT a FROM t;
+CREATE TABLE k (b int UNIQUE);
+CREATE TABLE of_t (b int CONSTRAINT key REFERENCES k (b));
 """
 
 
@@ -47,3 +49,28 @@ def test_old_name_is_unknown_afterwards(database, statement, breaks):
             failed = True
     assert failed == breaks
     assert planned.hazards == (NAMES,) * breaks
+
+
+RENAMES = "ALTER TABLE t RENAME TO u; ALTER TABLE k RENAME TO l"
+LOCKS = {
+    "rows": ("ALTER TABLE u ALTER a TYPE bigint", {"u"}),
+    "an index's table": ("DROP INDEX i", {"u"}),
+    "the other end of a key": ("ALTER TABLE of_t DROP CONSTRAINT key", {"of_t", "l"}),
+    "a table that takes the old name": ("CREATE TABLE t (); DROP TABLE t", set()),
+}
+
+
+@pytest.mark.parametrize(("statement", "tables"), LOCKS.values(), ids=LOCKS)
+def test_what_follows_says_the_new_name(database, statement, tables):
+    """Rows, indexes and foreign keys of a table are found under the name that it has by then."""
+    settings, _ = database
+    with reading(settings.postgres) as looking:
+        stands = plan.look(looking)
+        stands.rows["t"] = 1_000_000
+        *_, planned = plan._statements(f"{RENAMES}; {statement}", stands)
+    assert {each.table for each in planned.locks} == tables
+    assert [each.rows for each in planned.locks if each.table == "u"] == [1_000_000] * (
+        "u" in tables
+    )
+    rewrites = " TYPE " in statement
+    assert ("rewrites table" in planned.hazards) == rewrites
