@@ -23,7 +23,7 @@ from stage1_schema.alembic_plugin.comparison import (
 )
 from stage1_schema.alembic_plugin.declared import CannotCompareError, build
 from stage1_schema.alembic_plugin.grants import compare_grants, rights_of
-from stage1_schema.alembic_plugin.renamed_tables import RenamedTables
+from stage1_schema.alembic_plugin.renamed import Renamed
 from stage1_schema.alembic_plugin.sql_ops import (
     DropSqlObjectOp,
     GrantOp,
@@ -71,7 +71,7 @@ class Files:
 
     def __init__(self, context: AutogenContext) -> None:
         """Read what was frozen and what is declared."""
-        script = (context.opts or {})["script"]
+        self.script = script = (context.opts or {})["script"]
         self.frozen = frozen.newest(script)
         self.current = {each.name: each.text for each in sql.objects()}
         self.number = frozen.next_number(script)
@@ -109,10 +109,10 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
         what = "views, functions, triggers, CHECKs, index predicates and grants"
         seen = of_alembic(upgrade_ops.as_diffs())
         return (*seen.values(), Comparison(what, skipped=str(error)))
-    live = catalogue.read(connection)
-    renamed = RenamedTables(declared.catalogue, live)
-    renamed.take_out(upgrade_ops, live)
-    live = renamed.catalogue(live)
+    files = Files(context)
+    renamed = Renamed(declared.catalogue, catalogue.read(connection), files.script)
+    renamed.take_out(upgrade_ops)
+    live = renamed.live
     seen = of_alembic(upgrade_ops.as_diffs())
     sides = tables.sides(context, declared.catalogue, live, partial(renamed.reflect, connection))
     for each in tables.compare(connection, sides, upgrade_ops):
@@ -123,7 +123,7 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
             seen[each.what] = each
     roots = frozenset(touched.roots(upgrade_ops))
     uses = renamed.edges(catalogue.edges(connection))
-    plan = _Plan(declared, live, uses, Files(context), roots)
+    plan = _Plan(declared, live, uses, files, roots)
     found = [*renamed.compare(), *seen.values(), *_objects(plan)]
     _lose(plan)
     _take_dependents(plan)

@@ -15,7 +15,7 @@ from alembic.operations import ops
 from sqlalchemy import ClauseElement, ColumnClause, TextClause
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from stage1_schema.alembic_plugin import online
+from stage1_schema.alembic_plugin import online, touched
 from stage1_schema.alembic_plugin.alter import AlterOp, CommentOp
 from stage1_schema.alembic_plugin.online_constraints import (
     AddCheckOnlineOp,
@@ -58,10 +58,11 @@ def split(
     Either is left out where it is empty.
     """
     upgrade = script.upgrade_ops
-    steps = list(_steps(context, list(_flat(upgrade)))) if upgrade else []
+    steps = list(_steps(context, list(touched.flat(upgrade)))) if upgrade else []
     if upgrade is None or not steps:
         return [script]
-    _remove(upgrade, {id(each) for step in steps for each in step.taken})
+    taken = {id(each) for step in steps for each in step.taken}
+    touched.remove(upgrade, lambda each: id(each) in taken)
     script.downgrade_ops = upgrade.reverse()
     empty = upgrade.is_empty()
     after = ops.MigrationScript(
@@ -294,22 +295,3 @@ def _referenced(flat: list[MigrateOperation]) -> Iterator[str]:
         elif isinstance(each, ops.CreateTableOp):
             for key in each.to_table().foreign_keys:
                 yield key.target_fullname.split(".")[-2]
-
-
-def _flat(container: ops.OpContainer) -> Iterator[MigrateOperation]:
-    for each in container.ops:
-        if isinstance(each, ops.OpContainer):
-            yield from _flat(each)
-        else:
-            yield each
-
-
-def _remove(container: ops.OpContainer, taken: set[int]) -> None:
-    for each in container.ops:
-        if isinstance(each, ops.OpContainer):
-            _remove(each, taken)
-    container.ops[:] = [
-        each
-        for each in container.ops
-        if id(each) not in taken and not (isinstance(each, ops.ModifyTableOps) and not each.ops)
-    ]

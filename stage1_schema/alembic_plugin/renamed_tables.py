@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -21,7 +20,7 @@ from stage1_schema.alembic_plugin.declared import BESIDE
 from stage1_schema.alembic_plugin.verbatim import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from alembic.operations.ops import UpgradeOps
     from sqlalchemy import Connection
@@ -83,10 +82,7 @@ class RenamedTables:
 
     def catalogue(self, live: Catalogue) -> Catalogue:
         """Return what stands as it will be called."""
-        if not self.names:
-            return live
-        found = {kind: [self._item(each) for each in live[kind].values()] for kind in live}
-        return {kind: {each.name: each for each in items} for kind, items in found.items()}
+        return said(live, self._item) if self.names else live
 
     def edges(self, edges: Iterable[Edge]) -> tuple[Edge, ...]:
         """Return what uses what, as it will be called."""
@@ -94,12 +90,21 @@ class RenamedTables:
             replace(each, user=self._key(each.user), used=self._key(each.used)) for each in edges
         )
 
-    def reflect(self, connection: Connection, name: str) -> sa.Table:
-        """Return a table as it stands, under its declared name.
+    def reflect(self, connection: Connection, name: str, columns: Mapping[str, str]) -> sa.Table:
+        """Return a table as it stands, under its declared name; `columns` are renamed too.
 
         Without foreign keys that refer to a renamed one: SQLAlchemy would say its live name.
         """
-        table = sa.Table(self.names.get(name, name), sa.MetaData(), autoload_with=connection)
+
+        def rename(_inspector: object, _table: object, column: dict[str, Any]) -> None:
+            column["name"] = columns.get(column["name"], column["name"])
+
+        table = sa.Table(
+            self.names.get(name, name),
+            sa.MetaData(),
+            autoload_with=connection,
+            listeners=[("column_reflect", rename)],
+        )
         for key in list(table.foreign_key_constraints):
             if key.referred_table.name in self.names.values():
                 table.constraints.discard(key)
@@ -117,14 +122,15 @@ class RenamedTables:
         for name, old in self.names.items():
             if item.stem == old or (item.kind == "triggers" and item.stem.startswith(f"{old}_")):
                 stem = name + item.stem.removeprefix(old)
-        of_function = item.kind in {"functions", "views"}
-        return replace(
-            item,
-            name=self._name(item.kind, item.name),
-            stem=stem,
-            signature=self._say(item.kind, item.signature) if of_function else item.signature,
-            definition=self._say(item.kind, item.definition),
-        )
+        name = self._name(item.kind, item.name)
+        wanted = self._declared[item.kind].get(name)
+        if not wanted or wanted.definition != item.definition:
+            item = replace(item, definition=self._say(item.kind, item.definition))
+        if item.kind in {"functions", "views"} and not (
+            wanted and wanted.signature == item.signature
+        ):
+            item = replace(item, signature=self._say(item.kind, item.signature))
+        return replace(item, name=name, stem=stem)
 
     def _name(self, kind: str, text: str) -> str:
         """Return the name of something as it will be."""
@@ -133,24 +139,23 @@ class RenamedTables:
                 return name
             if kind in _PART_OF and text.startswith(f"{old.name}."):
                 return name + text.removeprefix(old.name)
-        return self._say(kind, text) if kind in {"functions", "grants", "rules"} else text
+        told = kind in {"functions", "grants", "rules"} and text not in self._declared[kind]
+        return self._say(kind, text) if told else text
 
     def _say(self, kind: str, text: str) -> str:
         """Return a definition, or what names a right or a function, as it will be."""
         for name, old in self._items.items():
             if kind == "views":  # it says the name that it was made with as an alias
                 text = re.sub(_WORD.format(f"{re.escape(old.name)} {name}"), name, text)
-            if kind in _SAID and text not in self._texts[kind]:
+            if kind in _SAID:
                 text = re.sub(_SAID[kind].format(re.escape(old.name)), name, text)
         return text
 
-    @cached_property
-    def _texts(self) -> dict[str, set[str]]:
-        """What is declared word by word; nothing of that is a table's other name."""
-        return {
-            kind: {text for each in items.values() for text in (each.definition, each.signature)}
-            for kind, items in self._declared.items()
-        }
+
+def said(live: Catalogue, name: Callable[[Item], Item]) -> Catalogue:
+    """Return a catalogue with each item as `name` calls it."""
+    found = {kind: [name(each) for each in items.values()] for kind, items in live.items()}
+    return {kind: {each.name: each for each in items} for kind, items in found.items()}
 
 
 def _called(name: str, declared: Catalogue, live: Catalogue) -> Item | None:

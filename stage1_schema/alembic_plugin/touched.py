@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from stage1_schema.alembic_plugin.alter import AlterOp, CommentOp
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from alembic.operations.ops import MigrateOperation, OpContainer
 
@@ -39,7 +39,7 @@ def seen(container: OpContainer) -> tuple[set[Key], set[Key]]:
 
     `*` is the name for a table that is made or dropped.
     """
-    found = list(_flat(container))
+    found = list(flat(container))
     columns, parts = ({key for each in found for key in kind(each)} for kind in (_columns, _parts))
     return columns, parts
 
@@ -48,41 +48,43 @@ def take_out(
     container: OpContainer, columns: Collection[Key] = (), parts: Collection[Key] = ()
 ) -> None:
     """Take out what would be done with columns, and with constraints and indexes."""
-    for each in container.ops:
-        if isinstance(each, ops.OpContainer):
-            take_out(each, columns, parts)
-    container.ops[:] = [
-        each
-        for each in container.ops
-        if not set(_columns(each)) & set(columns)
-        and not set(_parts(each)) & set(parts)
-        and not (isinstance(each, ops.ModifyTableOps) and not each.ops)
-    ]
+    remove(
+        container,
+        lambda each: (
+            not {*_columns(each)}.isdisjoint(columns) or not {*_parts(each)}.isdisjoint(parts)
+        ),
+    )
 
 
 def take_out_tables(container: OpContainer, names: Collection[str]) -> None:
     """Take out all that would be done with some tables."""
+    remove(container, lambda each: _table(each) in names)
+
+
+def remove(container: OpContainer, gone: Callable[[MigrateOperation], bool]) -> None:
+    """Remove operations, and what holds none any more."""
     for each in container.ops:
         if isinstance(each, ops.OpContainer):
-            take_out_tables(each, names)
+            remove(each, gone)
     container.ops[:] = [
         each
         for each in container.ops
-        if _table(each) not in names and not (isinstance(each, ops.ModifyTableOps) and not each.ops)
+        if (each.ops if isinstance(each, ops.ModifyTableOps) else not gone(each))
     ]
+
+
+def flat(container: OpContainer) -> Iterator[MigrateOperation]:
+    """Yield the operations, without what holds them."""
+    for each in container.ops:
+        if isinstance(each, ops.OpContainer):
+            yield from flat(each)
+        else:
+            yield each
 
 
 def _table(operation: MigrateOperation) -> str:
     each: Any = operation
     return str(getattr(each, "table_name", None) or getattr(each, "source_table", None) or "")
-
-
-def _flat(container: OpContainer) -> Iterator[MigrateOperation]:
-    for each in container.ops:
-        if isinstance(each, ops.OpContainer):
-            yield from _flat(each)
-        else:
-            yield each
 
 
 def _columns(operation: MigrateOperation) -> Iterator[Key]:

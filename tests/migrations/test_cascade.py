@@ -49,8 +49,14 @@ def test_what_was_dropped_by_hand_goes_again(developer, connection, by_hand):
 
 
 def test_column_is_renamed_by_hand(developer, connection):
-    """The views on it are left out on the way back: their frozen bodies name the old column."""
-    connection.execute("ALTER TABLE datasets RENAME COLUMN symbol TO sym")
+    """And is another one now: it goes, and one of the declared name comes.
+
+    The views on it are left out on the way back: their frozen bodies name the old column.
+    """
+    connection.execute(
+        "ALTER TABLE datasets RENAME COLUMN symbol TO sym;"
+        "ALTER TABLE datasets ALTER sym SET NOT NULL"
+    )
     developer.revise()
     command.upgrade(developer.config, "head")
     repaired, back = back_and_again(developer)
