@@ -40,12 +40,17 @@ class AlterOp(ops.ExecuteSQLOp):
 
 
 class CommentOp(ops.ExecuteSQLOp):
-    """Set the comment of a constraint or an index."""
+    """Set the comment of a constraint, an index, a table or a column."""
 
     def __init__(self, item: Item, comment: str | None, before: str | None) -> None:
         """Keep the `item`, its `comment` and the one `before`; None is none."""
-        index, name = item.kind == "indexes", quoted(item.signature)
-        target = f"INDEX {name}" if index else f"CONSTRAINT {name} ON {quoted(item.stem)}"
+        table, name = quoted(item.stem), quoted(item.signature)
+        target = {
+            "tables": f"TABLE {table}",
+            "columns": f"COLUMN {table}.{name}",
+            "indexes": f"INDEX {name}",
+            "constraints": f"CONSTRAINT {name} ON {table}",
+        }[item.kind]
         said = "NULL" if comment is None else literal(comment)
         super().__init__(f"COMMENT ON {target} IS {said}".replace(":", "\\:"))
         self.item = item
@@ -54,8 +59,9 @@ class CommentOp(ops.ExecuteSQLOp):
 
     @property
     def key(self) -> tuple[str, str]:
-        """The table and the name."""
-        return self.item.stem, self.item.signature
+        """The table and the name of the constraint or index; else nothing."""
+        part = self.item.kind in {"constraints", "indexes"}
+        return (self.item.stem, self.item.signature) if part else ("", "")
 
     def reverse(self) -> CommentOp:
         """Return the opposite."""

@@ -62,7 +62,7 @@ def aside(connection: Connection, remade: set[Key], declared: Catalogue, live: C
     """Return what cannot stand while columns change their types, or are `remade`."""
     types = retyped(declared, live) - remade
     old, new = ([*_parts(side)] for side in (live, declared))
-    same = {_what(each) for each in old} & {_what(each) for each in new}
+    same = {_what(each) for each in old if not _mixes(each, types)} & {*map(_what, new)}
     with_column = {each.name for each in (*old, *new) if _on(each, remade)}
     found = with_column | {
         each.name
@@ -97,7 +97,25 @@ def _what(item: Item) -> tuple[str, str, str]:
 
 
 def _on(item: Item, keys: Collection[Key]) -> bool:
-    return any(table == item.stem and says(column, _own(item)) for table, column in keys)
+    """Tell whether it stands on one of the columns; a foreign key does with both its ends."""
+    own, _, other = _own(item).partition(" REFERENCES ")
+    referred, _, names = other.partition("(")
+    return any(
+        (table == item.stem and says(column, own))
+        or (table == referred.strip('"') and says(column, names))
+        for table, column in keys
+    )
+
+
+def _mixes(item: Item, types: Collection[Key]) -> bool:
+    """Tell whether an expression says several of the columns: the first to change does not fit.
+
+    Keys, and indexes of columns alone, are built anew as they are.
+    """
+    expression = item.definition.startswith(("CHECK", "EXCLUDE")) or (
+        item.kind == "indexes" and (_own(item).count("(") > 1 or " WHERE " in item.definition)
+    )
+    return expression and sum(t == item.stem and says(c, _own(item)) for t, c in types) > 1
 
 
 def _apart(
@@ -126,7 +144,7 @@ def _type(column: Item) -> str:
 
 
 def _own(item: Item) -> str:
-    """Return where a definition says columns of its own table."""
+    """Return where a definition says columns."""
     if item.kind == "indexes":
         return item.definition.partition(" USING ")[2]
-    return item.definition.partition(" REFERENCES ")[0]
+    return item.definition

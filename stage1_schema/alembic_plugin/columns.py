@@ -65,7 +65,7 @@ def compare(  # noqa: PLR0917
             done |= {_DEFAULT}  # it is generated, or shall be: made anew
         if _TYPE in done or _lines(new)[_TYPE] != _lines(old)[_TYPE]:
             done |= {_STORAGE, _COMPRESSION}  # another type brings its own
-        recast = _TYPE in done and retype.told(
+        recast = (_TYPE in done or _lines(new)[_TYPE] != _lines(old)[_TYPE]) and retype.told(
             connection, table, column, (new.definition, old.definition)
         )
         new, old = (_only(each, _ALL - done) for each in (new, old))
@@ -73,7 +73,7 @@ def compare(  # noqa: PLR0917
         if recast:
             retype.take(upgrade_ops, table, column)
             upgrade_ops.ops.append(recast)
-            new, old = (_only(each, _ALL - done - {_DEFAULT}) for each in (new, old))
+            new, old = (_only(each, _ALL - done - {_TYPE, _DEFAULT}) for each in (new, old))
         upgrade_ops.ops += _alterations(new, old)
         if _lines(new)[_IDENTITY] != _lines(old)[_IDENTITY]:
             changed.add(key)

@@ -121,6 +121,9 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
             seen[each.what] = replace(said, difference=f"{said.difference}; {each.difference}")
         elif each.difference or said is None:  # it knows better what differs
             seen[each.what] = each
+    for said, operation in renamed.comments(declared.catalogue):
+        seen[f"comment of {said.what}"] = said
+        upgrade_ops.ops.append(operation)
     roots = frozenset(touched.roots(upgrade_ops))
     uses = renamed.edges(catalogue.edges(connection))
     plan = _Plan(declared, live, uses, files, roots)

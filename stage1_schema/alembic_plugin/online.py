@@ -33,6 +33,10 @@ SELECT i.indisvalid FROM pg_index i
   JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relname = :name AND n.nspname = current_schema()
 """)
+_ELSEWHERE = text("""
+SELECT indrelid::regclass::text FROM pg_index
+ WHERE indexrelid = to_regclass(:name) AND indrelid <> to_regclass(:table)
+""")
 _CONSTRAINT = text("""
 SELECT c.convalidated FROM pg_constraint c
  WHERE c.conname = :name AND c.conrelid = to_regclass(:table)
@@ -191,6 +195,11 @@ def _create_index(operations: Operations, operation: CreateIndexOnlineOp) -> Non
     with outside(operations, "index") as alone:
         if operations.migration_context.as_sql:
             operations.execute(Verbatim(_offline_clean(operation.name)))
+        elif (table := _elsewhere(operations, operation)) is not None:
+            raise Stage1Error(
+                f"{operation.name} is the name of an index of {table}.",
+                next_step="rename or drop that one, and run the upgrade again.",
+            )
         elif _valid(operations, operation.name) is False:
             log.info("Dropping the INVALID index %s that an earlier run left", operation.name)
             _drop(operations, operation.name, concurrently=alone)
@@ -258,6 +267,12 @@ def broken(context: MigrationContext) -> bool:
 
 def _valid(operations: Operations, name: str) -> bool | None:
     return operations.get_bind().execute(_INDEX, {"name": name}).scalar_one_or_none()
+
+
+def _elsewhere(operations: Operations, operation: CreateIndexOnlineOp) -> str | None:
+    """Return the other table that has an index of the name: IF NOT EXISTS would build none."""
+    values = {"name": quoted(operation.name), "table": quoted(operation.table)}
+    return operations.get_bind().execute(_ELSEWHERE, values).scalar_one_or_none()
 
 
 def validated(operations: Operations, name: str, table: str) -> bool | None:

@@ -97,30 +97,38 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
     }
     for key, (each, new) in made.items():
         old = gone.pop(key, None)
+        comments, said, recalled = _comments(flat, key)
         if old is None or (id(old) in early and key[0] not in losing):
-            yield _Step((each,), (new,), (new.reverse(),))
+            yield _Step((each, *said), (new, *said), (new.reverse(),))
         elif key[0] not in losing and not _calls(context, old, functions):
             again = old.reverse()
             drop = _drop(key, old)
             back = _online(context, again) or again
-            yield _Step((old, each), (drop, new), (new.reverse(), back))
-        else:
-            continue
-        # Its comment goes with it.
-        of_it = (c for c in flat if isinstance(c, CommentOp) and c.key == key)
-        yield from (_Step((comment,), (comment,), ()) for comment in of_it)
+            taken = (old, each, *comments)
+            yield _Step(taken, (drop, new, *said), (new.reverse(), back, *recalled))
     yield from _validations(context, flat)
     replaced, names = _replaced(flat, made), set(_names(context, flat))
     for key, old in gone.items():
         stays = key[0] in fixed | losing or key[1] in names or id(old) in early
         if stays or _calls(context, old, functions):
             continue
+        comments, _, recalled = _comments(flat, key)
         again = old.reverse()
         online_again = _online(context, again)
         if isinstance(old, ops.DropIndexOp):
-            yield _Step((old,), (_drop(key, old),), (online_again or again,))
+            yield _Step((old, *comments), (_drop(key, old),), (online_again or again, *recalled))
         elif online_again and (key[0], type(online_again)) in replaced:
-            yield _Step((old,), (_drop(key, old),), (online_again,))  # the new one holds by then
+            # The new one holds by then.
+            yield _Step((old, *comments), (_drop(key, old),), (online_again, *recalled))
+
+
+def _comments(
+    flat: list[MigrateOperation], key: Key
+) -> tuple[list[CommentOp], list[CommentOp], list[CommentOp]]:
+    """Return the comments of something: all, those that are set, and what the way back sets."""
+    found = [each for each in flat if isinstance(each, CommentOp) and each.key == key]
+    said = [each for each in found if each.comment is not None]
+    return found, said, [each.reverse() for each in found if each.comment is None]
 
 
 def _gone(

@@ -6,12 +6,12 @@ while a column changes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from alembic.operations import ops
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from stage1_schema.alembic_plugin import touched
 from stage1_schema.alembic_plugin.alter import AlterOp, CommentOp
 from stage1_schema.alembic_plugin.comparison import Comparison, of_items
 from stage1_schema.alembic_plugin.online_constraints import unvalidated
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import sqlalchemy as sa
-    from alembic.operations.ops import MigrateOperation, UpgradeOps
+    from alembic.operations.ops import MigrateOperation
 
     from stage1_schema.alembic_plugin.catalogue import Catalogue, Item
     from stage1_schema.alembic_plugin.column_parts import Aside
@@ -48,10 +48,23 @@ class Sides(NamedTuple):
         return table in self.declared["tables"] and table in self.live["tables"]
 
 
+@dataclass
+class Changes:
+    """What to do: `keys_gone` and `gone` before anything else changes, `ops` after.
+
+    `done` are the keys of what Alembic would do as well.
+    """
+
+    keys_gone: list[MigrateOperation] = field(default_factory=list)
+    gone: list[MigrateOperation] = field(default_factory=list)
+    ops: list[MigrateOperation] = field(default_factory=list)
+    done: set[Key] = field(default_factory=set)
+
+
 def compare(
-    sides: Sides, upgrade_ops: UpgradeOps, seen: set[Key], aside: Aside, renamed: Pairs
+    sides: Sides, changes: Changes, seen: set[Key], aside: Aside, renamed: Pairs
 ) -> Iterator[Comparison]:
-    """Compare them; add operations for what Alembic has not `seen` and what does not step aside."""
+    """Compare them; tell the changes that Alembic has not `seen` and that do not step aside."""
     names = set()
     for new, old in renamed:
         names |= {new.name, old.name}
@@ -59,21 +72,34 @@ def compare(
         keys = {(each.stem, each.signature) for each in (new, old)}
         if keys & seen:  # Alembic would drop the one and make the other
             yield Comparison(f"constraint {old.name}", f"there, declared called {new.signature}")
-            touched.take_out(upgrade_ops, parts=keys)
+            changes.done |= keys
         both = [quoted(each.signature) for each in (old, new)]
         turns = ("RENAME CONSTRAINT {} TO {}".format(*each) for each in (both, both[::-1]))
-        upgrade_ops.ops.append(AlterOp(f"TABLE {quoted(new.stem)}", *turns))
-        upgrade_ops.ops += comment(new, old)
+        changes.ops.append(AlterOp(f"TABLE {quoted(new.stem)}", *turns))
+        changes.ops += comment(new, old)
     for kind in ("constraints", "indexes"):
         for name in sorted(sides.declared[kind].keys() | sides.live[kind].keys()):
             wanted, stands = sides.declared[kind].get(name), sides.live[kind].get(name)
             item = wanted or stands
             if item and sides.ours(item.stem) and name not in names:
-                result = of_items(wanted, stands)
-                yield result
-                done = name in aside.names or (item.stem, item.signature) in seen
-                if not result.equal and not done:
-                    upgrade_ops.ops += _change(sides, wanted, stands)
+                yield of_items(wanted, stands)
+                if name not in aside.names:
+                    _tell(sides, changes, wanted, stands, seen=(item.stem, item.signature) in seen)
+
+
+def _tell(
+    sides: Sides, changes: Changes, wanted: Item | None, stands: Item | None, *, seen: bool
+) -> None:
+    if wanted and stands and wanted.definition == stands.definition:
+        changes.ops += [] if seen else comment(wanted, stands)
+    elif seen:
+        changes.gone += _forget(stands) if stands else []
+    elif wanted is None and stands:
+        foreign = stands.definition.startswith("FOREIGN KEY")
+        (changes.keys_gone if foreign else changes.gone).extend(_dropped(sides, stands))
+    elif wanted:
+        changes.ops += _dropped(sides, stands) if stands else []
+        changes.ops += make(wanted, sides.declared_table(wanted.stem))
 
 
 def comments(
@@ -92,14 +118,14 @@ def comments(
             yield from comment(wanted, None)
 
 
-def _change(sides: Sides, wanted: Item | None, stands: Item | None) -> Iterator[MigrateOperation]:
-    if wanted and stands and wanted.definition == stands.definition:
-        yield from comment(wanted, stands)
-        return
-    if stands:
-        yield from drop(stands, sides.live_table(stands.stem))
-    if wanted:
-        yield from make(wanted, sides.declared_table(wanted.stem))
+def _dropped(sides: Sides, item: Item) -> Iterator[MigrateOperation]:
+    return drop(item, sides.live_table(item.stem))
+
+
+def _forget(item: Item) -> Iterator[MigrateOperation]:
+    """Yield what takes the comment off, for the way back: nothing else brings it again."""
+    if item.comment is not None:
+        yield CommentOp(item, None, item.comment)
 
 
 def comment(wanted: Item, stands: Item | None) -> Iterator[MigrateOperation]:
@@ -137,13 +163,15 @@ def renamed(declared: Catalogue, live: Catalogue, again: set[str]) -> Iterator[t
 
 
 def drop(item: Item, live: sa.Table) -> Iterator[MigrateOperation]:
-    """Yield the operation that takes the live index or constraint away."""
+    """Yield the operations that take the live index or constraint away."""
+    yield from _forget(item)
     old = find(item, live)
     index = item.kind == "indexes"
-    if old is not None:
+    # SQLAlchemy reads none that excludes, and cannot say one that children do not inherit.
+    if old is not None and not item.definition.endswith("NO INHERIT"):
         drops: Any = ops.DropIndexOp.from_index if index else ops.DropConstraintOp.from_constraint
         yield ops.ModifyTableOps(item.stem, [drops(old)])
-    elif not index:  # SQLAlchemy reads none that excludes
+    elif not index:
         name = f"CONSTRAINT {quoted(item.signature)}"
         back = f"ADD {name} {item.definition}"
         yield AlterOp(f"TABLE {quoted(item.stem)}", f"DROP {name}", back)

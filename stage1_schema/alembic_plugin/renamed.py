@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stage1_schema.alembic_plugin.alter import CommentOp
+from stage1_schema.alembic_plugin.comparison import WORDS, Comparison
 from stage1_schema.alembic_plugin.renamed_columns import RenamedColumns
 from stage1_schema.alembic_plugin.renamed_tables import RenamedTables
 
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
     from sqlalchemy import Connection
 
-    from stage1_schema.alembic_plugin.catalogue import Catalogue, Edge
-    from stage1_schema.alembic_plugin.comparison import Comparison
+    from stage1_schema.alembic_plugin.catalogue import Catalogue, Edge, Item
 
 
 class Renamed:
@@ -42,6 +43,23 @@ class Renamed:
         """Return what renames them, and back: the first of a revision."""
         return [*self._tables.operations(), *self._columns.operations()]
 
+    def comments(self, declared: Catalogue) -> Iterator[tuple[Comparison, CommentOp]]:
+        """Yield the comments of them that differ, and what sets each: Alembic's were taken out."""
+        tables, columns = self._tables.names, self._columns.names
+        live, wanted = (
+            {(each.kind, each.stem, each.signature): each for each in _commented(side)}
+            for side in (self.live, declared)
+        )
+        for key in sorted(live.keys() & wanted.keys()):
+            new, old = wanted[key], live[key]
+            if new.comment != old.comment and (key[1] in tables or key[1:] in columns):
+                name = ".".join(filter(None, key[1:]))
+                said = f"comment declared {new.comment!r}, live {old.comment!r}"
+                yield (
+                    Comparison(f"{WORDS[key[0]]} {name}", said),
+                    CommentOp(new, new.comment, old.comment),
+                )
+
     def take_out(self, upgrade_ops: UpgradeOps) -> None:
         """Take out what Alembic would do with them: it looks for the declared names alone."""
         self._tables.take_out(upgrade_ops, self._live)
@@ -55,3 +73,8 @@ class Renamed:
         """Return a table as it stands, as it will be called."""
         table = self._tables.reflect(connection, name, self._columns.renames(name))
         return self._columns.reflected(table)
+
+
+def _commented(side: Catalogue) -> Iterator[Item]:
+    yield from side["tables"].values()
+    yield from side["columns"].values()

@@ -95,6 +95,8 @@ class RenamedColumns:
         for key in list(table.foreign_key_constraints):
             if key.referred_table.name in of - {table.name}:
                 table.constraints.discard(key)
+                for element in key.elements:
+                    element.parent.foreign_keys.discard(element)
         for each in _texts(table):
             each.text = self._say(each.text, table.name)
         for index in table.indexes:

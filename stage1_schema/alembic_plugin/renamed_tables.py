@@ -93,22 +93,24 @@ class RenamedTables:
     def reflect(self, connection: Connection, name: str, columns: Mapping[str, str]) -> sa.Table:
         """Return a table as it stands, under its declared name; `columns` are renamed too.
 
-        Without foreign keys that refer to a renamed one: SQLAlchemy would say its live name.
+        Without foreign keys from or to a renamed one: SQLAlchemy would say the live name.
         """
 
         def rename(_inspector: object, _table: object, column: dict[str, Any]) -> None:
             column["name"] = columns.get(column["name"], column["name"])
 
-        table = sa.Table(
+        stands = sa.Table(
             self.names.get(name, name),
             sa.MetaData(),
             autoload_with=connection,
             listeners=[("column_reflect", rename)],
         )
-        for key in list(table.foreign_key_constraints):
-            if key.referred_table.name in self.names.values():
-                table.constraints.discard(key)
-        return table if table.name == name else table.to_metadata(sa.MetaData(), name=name)
+        for key in list(stands.foreign_key_constraints):
+            if name in self.names or key.referred_table.name in self.names.values():
+                stands.constraints.discard(key)
+                for element in key.elements:
+                    element.parent.foreign_keys.discard(element)
+        return stands if stands.name == name else stands.to_metadata(sa.MetaData(), name=name)
 
     def _refers(self, item: Item) -> bool:
         said = self._say("constraints", item.definition)
@@ -119,9 +121,10 @@ class RenamedTables:
 
     def _item(self, item: Item) -> Item:
         stem = self._say(item.kind, item.stem) if item.kind == "grants" else item.stem
-        for name, old in self.names.items():
-            if item.stem == old or (item.kind == "triggers" and item.stem.startswith(f"{old}_")):
-                stem = name + item.stem.removeprefix(old)
+        for name, old in self._items.items():
+            of_it = item.kind == "triggers" and item.name.startswith(f"{old.name}.")
+            if item.stem == old.stem or of_it:
+                stem = name + item.stem.removeprefix(old.stem)
         name = self._name(item.kind, item.name)
         wanted = self._declared[item.kind].get(name)
         if not wanted or wanted.definition != item.definition:

@@ -53,13 +53,16 @@ def compare(connection: Connection, sides: Sides, upgrade_ops: UpgradeOps) -> It
     remade = set(generated.remade(set(touched.roots(upgrade_ops)), declared, live))
     aside = column_parts.aside(connection, remade, declared, live)
     touched.take_out(upgrade_ops, columns=remade, parts=aside.keys)
-    upgrade_ops.ops[:0] = _away(sides, remade, aside)
-    yield from _tables(upgrade_ops, declared, live, seen)
+    altered = ops.UpgradeOps([])
+    yield from _tables(altered, declared, live, seen)
     gone: list[MigrateOperation] = []
     others, live_others = (generated.without(side, remade) for side in (declared, live))
     yield from columns.compare(connection, upgrade_ops, others, live_others, sides[2:], gone)
     renamed = list(parts.renamed(declared, live, aside.names))
-    yield from parts.compare(sides, upgrade_ops, seen_parts, aside, renamed)
+    changes = parts.Changes()
+    yield from parts.compare(sides, changes, seen_parts, aside, renamed)
+    touched.take_out(upgrade_ops, parts=changes.done)
+    upgrade_ops.ops += changes.ops
     wanted, stands = (generated.expressions(side) for side in (declared, live))
     for key in sorted(wanted.keys() | stands.keys()):
         if sides.ours(key[0]) and (key not in seen or key in remade):
@@ -67,6 +70,9 @@ def compare(connection: Connection, sides: Sides, upgrade_ops: UpgradeOps) -> It
     upgrade_ops.ops += gone
     upgrade_ops.ops += _back(sides, remade, aside)
     upgrade_ops.ops += parts.comments(sides, seen_parts, aside, renamed)
+    # Foreign keys first, for they rest on others; a replica identity on an index that may go.
+    first = [*altered.ops, *changes.keys_gone, *_away(sides, remade, aside), *changes.gone]
+    upgrade_ops.ops[:0] = first
 
 
 def _away(sides: Sides, remade: set[Key], aside: Aside) -> Iterator[MigrateOperation]:
@@ -142,7 +148,10 @@ def keep_names(container: OpContainer) -> None:
             for operation in (each, again):
                 if operation is not None and operation.constraint_name:
                     operation.constraint_name = conv(str(operation.constraint_name))
-            if not getattr(again, "kw", {}).get(_NULLS, True):  # PostgreSQL 14 has no word for it
+            kw = getattr(again, "kw", {})
+            for name, value in kw.pop("dialect_options", {}).items():  # as SQLAlchemy reads a CHECK
+                kw[f"postgresql_{name}"] = value
+            if not kw.get(_NULLS, True):  # PostgreSQL 14 has no word for it
                 del again.kw[_NULLS]
 
 

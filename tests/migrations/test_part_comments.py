@@ -93,3 +93,74 @@ def test_one_on_a_check_that_steps_aside(developer, jobs, connection):
     command.revision(developer.config, "change", autogenerate=True)
     developer.up_down_up(to="0013")
     assert comments(developer) == {"stage1_jobs.ck_stage1_jobs_code": "a code"}
+
+
+GOES = {
+    # by hand, and the CHECK that is declared with the same comment
+    "what is not declared": (
+        (
+            "ALTER TABLE stage1_jobs ADD CONSTRAINT by_hand CHECK (status <> '?');"
+            "COMMENT ON CONSTRAINT by_hand ON stage1_jobs IS 'said';"
+            "CREATE INDEX ix_hand ON stage1_jobs (status); COMMENT ON INDEX ix_hand IS 'said'"
+        ),
+        None,
+    ),
+    "what Alembic drops": (
+        (
+            "ALTER TABLE stage1_jobs ADD CONSTRAINT by_hand UNIQUE (job_id, status);"
+            "COMMENT ON CONSTRAINT by_hand ON stage1_jobs IS 'said'"
+        ),
+        None,
+    ),
+    "a text that changes": (
+        (
+            "ALTER TABLE stage1_jobs ADD CONSTRAINT ck_stage1_jobs_new CHECK (status <> '?');"
+            "COMMENT ON CONSTRAINT ck_stage1_jobs_new ON stage1_jobs IS 'said'"
+        ),
+        "status <> '!'",
+    ),
+    "a column's type": (
+        (
+            "ALTER TABLE stage1_jobs ALTER total TYPE integer,"
+            " ADD CONSTRAINT ck_stage1_jobs_new CHECK (total > 0);"
+            "COMMENT ON CONSTRAINT ck_stage1_jobs_new ON stage1_jobs IS 'said'"
+        ),
+        "total > 0",
+    ),
+}
+
+
+@pytest.mark.parametrize(("by_hand", "text"), GOES.values(), ids=GOES)
+def test_the_way_back_says_what_was_said(developer, jobs, connection, by_hand, text):
+    connection.execute(by_hand)
+    if text:
+        jobs.append_constraint(sa.CheckConstraint(text, name="new", comment="said"))
+    command.revision(developer.config, "change", autogenerate=True)
+    developer.up_down_up(to="0013")
+
+
+def test_one_on_a_generated_column_that_is_made_anew(developer, models, connection):
+    connection.execute(
+        "ALTER TABLE simulation_trades ADD g double precision GENERATED ALWAYS AS (pnl * 2) STORED,"
+        " ADD CONSTRAINT uq_g UNIQUE (g); COMMENT ON CONSTRAINT uq_g ON simulation_trades IS 'b'"
+    )
+    trades = models.tables["simulation_trades"]
+    trades.append_column(sa.Column("g", sa.Double(), sa.Computed("pnl * 3", persisted=True)))
+    trades.append_constraint(sa.UniqueConstraint("g", name="uq_g", comment="b"))
+    developer.revise()
+    developer.up_down_up()
+    assert comments(developer) == {"simulation_trades.uq_g": "b"}
+
+
+def test_one_on_a_check_whose_function_changes(developer, jobs):
+    good = developer.files / "functions" / "good.sql"
+    body = "CREATE OR REPLACE FUNCTION good({}) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';\n"
+    good.write_text(body.format("a text"))
+    jobs.append_constraint(sa.CheckConstraint("good(status)", name="good", comment="first"))
+    command.revision(developer.config, "tables", autogenerate=True)
+    command.upgrade(developer.config, "head")
+    head = max((developer.checkout / "migrations" / "versions").glob("0*.py")).name[:4]
+    good.write_text(body.format("a text, b integer DEFAULT 1"))
+    command.revision(developer.config, "change", autogenerate=True)
+    developer.up_down_up(to=head)
+    assert comments(developer) == {"stage1_jobs.ck_stage1_jobs_good": "first"}

@@ -95,6 +95,54 @@ def test_what_else_changed_is_repaired_with_it(developer, connection):
     developer.up_down_up(to="0013")
 
 
+FOLDS = "fk_walkforward_folds_run_id_walkforward_runs"
+WITH_IT = {
+    "a foreign key from it": (
+        "walkforward_folds",
+        (f"ALTER TABLE old DROP CONSTRAINT {FOLDS}, ADD CONSTRAINT {FOLDS}"
+        " FOREIGN KEY (run_id) REFERENCES walkforward_runs"),
+    ),
+    "a column that refers to another": (
+        "stage1_jobs", "ALTER TABLE old ADD parent uuid REFERENCES datasets",
+    ),
+    "a column that refers to it": (
+        "datasets", "ALTER TABLE stage1_jobs ADD parent uuid CONSTRAINT fkx REFERENCES old",
+    ),
+    "a type that is not cast back by itself": (
+        "stage1_jobs", "ALTER TABLE old ALTER total TYPE text, ALTER payload TYPE text",
+    ),
+    "a default that steps aside": (
+        "stage1_jobs",
+        ("ALTER TABLE old ALTER progress DROP DEFAULT, ALTER progress TYPE text,"
+        " ALTER progress SET DEFAULT '1'"),
+    ),
+    "comments": (
+        "stage1_jobs", "COMMENT ON COLUMN old.status IS 'x'; COMMENT ON TABLE old IS 'y'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "change"), WITH_IT.values(), ids=WITH_IT)
+def test_one_revision_repairs_what_changed_with_it(developer, connection, table, change):
+    rename(connection, table, "old")
+    connection.execute(change)
+    assert len(differences(developer)) > 1
+    command.revision(developer.config, "change", autogenerate=True)
+    developer.up_down_up(to="0013")
+
+
+def test_the_declarations_change_with_it(developer, models, connection):
+    rename(connection, "stage1_jobs", "old")
+    jobs = models.tables["stage1_jobs"]
+    jobs.comment = "What runs"
+    jobs.c.status.comment = "How it stands"
+    jobs.c.message.type = sa.Integer()
+    jobs.append_column(sa.Column("parent", sa.Uuid(), sa.ForeignKey("stage1_jobs.job_id")))
+    sa.Index("ix_more", jobs.c.parent, jobs.c.status)
+    command.revision(developer.config, "change", autogenerate=True)
+    developer.up_down_up(to="0013")
+
+
 def test_a_view_has_its_name(developer, connection, caplog):
     """Somebody kept the clients going: it has to go first, and the developer is told."""
     rename(connection, "stage1_jobs", "jobs_old")

@@ -58,6 +58,20 @@ CASES = {
     "exclusion goes": (
         "text", EXCLUDE, sa.Integer(), None,
     ),
+    "replica identity goes": (
+        "integer NOT NULL",
+        ("CREATE UNIQUE INDEX ix_code ON stage1_jobs (code);"
+        "ALTER TABLE stage1_jobs REPLICA IDENTITY USING INDEX ix_code"),
+        sa.Text(), lambda jobs: setattr(jobs.c.code, "nullable", False),
+    ),
+    "not valid": (
+        "integer", CHECK.format(NAME, "code > 0").replace(");", ") NOT VALID;"), sa.Numeric(),
+        check("code > 0"),
+    ),
+    "not inherited": (
+        "integer", CHECK.format(NAME, "code > 0").replace(");", ") NO INHERIT;"), sa.Numeric(),
+        check("code > 0"),
+    ),
     "quoted": (
         "integer", CHECK.format("\"by 'hand\"", "code > 0"), sa.Text(), check("code <> '%'"),
     ),
@@ -79,6 +93,34 @@ def test_what_does_not_fit_the_new_type(developer, models, connection, case):
     jobs.append_column(sa.Column("code", new))
     if declare:
         declare(jobs)
+    revise(developer)
+    developer.up_down_up(to="0013")
+    assert revise(developer, "again") == []
+
+
+MIXED = {
+    "check, text": (sa.Integer, sa.Text, CHECK.format(NAME, "code > more"), check("code > more")),
+    "check, narrower": (
+        sa.Numeric, sa.Integer, CHECK.format(NAME, "code > more"), check("code > more"),
+    ),
+    "index, narrower": (
+        sa.Numeric, sa.Integer, INDEX.format("((code + more))"), index("(code + more)"),
+    ),
+    "columns alone": (sa.Integer, sa.Text, INDEX.format("(code, more)"), index("code", "more")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "stands", "declare"), MIXED.values(), ids=MIXED)
+def test_what_says_two_columns_that_both_change(
+    developer, models, connection, old, new, stands, declare
+):
+    """It reads the same before and after, and in between it does not fit."""
+    kind = old().compile(postgresql.dialect())
+    connection.execute(FIRST.format(kind) + FIRST.format(kind).replace("code", "more") + stands)
+    jobs = models.tables["stage1_jobs"]
+    jobs.append_column(sa.Column("code", new()))
+    jobs.append_column(sa.Column("more", new()))
+    declare(jobs)
     revise(developer)
     developer.up_down_up(to="0013")
     assert revise(developer, "again") == []
@@ -142,5 +184,43 @@ def test_both_ends_of_a_foreign_key(developer, models, old, new, apart):
     parent.c.id.type = child.c.of.type = new()
     found = revise(developer)
     assert ("op.create_foreign_key" in found[0], len(found)) == (apart, 1 + apart)
+    developer.up_down_up(to="0014")
+    assert revise(developer, "again") == []
+
+
+def accounts(models, kind, unique, to, of=None):
+    """Declare a table, what of it is unique, and another that refers `to` it."""
+    for name in ("accounts", "transfers"):
+        if name in models.tables:
+            models.remove(models.tables[name])
+    key = [sa.ForeignKey(f"accounts.{to}", name="fk_transfers_of")] if to else []
+    sa.Table(
+        "accounts",
+        models,
+        sa.Column("id", kind, primary_key=True),
+        sa.Column("other", sa.Uuid(), unique=True),
+        sa.Column("code", kind),
+        *([sa.UniqueConstraint(*unique, name="uq_accounts_code")] if unique else []),
+    )
+    sa.Table("transfers", models, sa.Column("of", of or kind, *key))
+
+
+RESTS = {
+    # what is unique and what refers to what, before and after `accounts` changes its types
+    "unique changes, key goes": (("code",), "code", ("code", "other"), None),
+    "unique goes, key goes": (("code",), "code", (), None),
+    "unique changes, key moves": (("code",), "code", ("code", "other"), "other"),
+    "key moves": ((), "id", (), "other"),
+}
+
+
+@pytest.mark.parametrize("case", RESTS.values(), ids=RESTS)
+def test_a_foreign_key_rests_on_what_changes(developer, models, case):
+    unique, to, then_unique, then = case
+    accounts(models, sa.Uuid(), unique, to)
+    revise(developer, "tables")
+    command.upgrade(developer.config, "head")
+    accounts(models, sa.Text(), then_unique, then, sa.Uuid())
+    revise(developer)
     developer.up_down_up(to="0014")
     assert revise(developer, "again") == []
