@@ -132,10 +132,11 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
     _take_dependents(plan)
     found += dict.fromkeys(_in_the_way(plan))
     aside = checks.step_aside(sides, upgrade_ops, _calling(plan))
-    rights, grant_ops = compare_grants(declared.catalogue, live)
+    lost = [f"TABLE {name}" for kind, name in plan.lost if kind == "views"]
+    rights, grant_ops, last = compare_grants(declared.catalogue, live, lost)
     found += rights
     _arrange(plan, upgrade_ops, grant_ops, aside)
-    upgrade_ops.ops[:0] = renamed.operations()
+    upgrade_ops.ops[:] = [*renamed.operations(), *upgrade_ops.ops, *last]
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ from stage1_schema.alembic_plugin.history import TABLE
 from stage1_schema.alembic_plugin.sql_ops import OPTION, GrantOp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from alembic.operations.ops import MigrateOperation
 
@@ -21,19 +21,27 @@ OWNERS = {"TABLE alembic_version", f"TABLE {TABLE}"}
 LATER = {"TABLE": "later TABLES", "FUNCTION": "later FUNCTIONS", "SEQUENCE": "later SEQUENCES"}
 
 
-def compare_grants(declared: Catalogue, live: Catalogue) -> tuple[list[Comparison], list[GrantOp]]:
-    """Compare the rights, and return the operations that bring the declared ones.
+def compare_grants(
+    declared: Catalogue, live: Catalogue, lost: Collection[str]
+) -> tuple[list[Comparison], list[GrantOp], list[GrantOp]]:
+    """Compare the rights; return the operations that bring the declared ones, and the last.
 
-    What default privileges give to a later table is neither required nor a difference.
+    Those take back what default privileges give with an object that is new, or that the way back
+    may leave out (`lost`, as rights name it).
+
+    What default privileges give to a later table is neither required nor a difference, unless
+    rights on it are declared: those are all, then.
     """
     found: list[Comparison] = []
     operations: list[GrantOp] = []
     wanted, stands = declared["grants"], live["grants"]
     known, standing = set(_targets(declared)), set(_targets(live))
-    by_default = set(_by_default(declared, known - OWNERS))
+    told = {item.stem for item in wanted.values() if item.definition in ("app", "readonly")}
+    by_default = {_name(each): each for each in _by_default(declared, known - OWNERS)}
     for name in sorted(wanted.keys() | stands.keys()):
         item = wanted.get(name) or stands[name]
-        if item.stem not in known or (name not in wanted and name in by_default):
+        free = name not in wanted and name in by_default and item.stem not in told
+        if item.stem not in known or free:
             continue
         if item.definition not in ROLES:
             found.append(Comparison(f"right {name}", skipped="not a role of Stage1"))
@@ -52,7 +60,17 @@ def compare_grants(declared: Catalogue, live: Catalogue) -> tuple[list[Compariso
             operations.append(
                 GrantOp(item.signature, item.stem, item.definition, revoke=name not in wanted)
             )
-    return found, operations
+    given = told - (standing - set(lost))
+    last = [
+        GrantOp(each.right, each.on, each.role, revoke=True)
+        for name, each in by_default.items()
+        if each.on in given and name not in wanted
+    ]
+    return found, operations, last
+
+
+def _name(right: GrantOp) -> str:
+    return f"{right.right} on {right.on} to {right.role}"
 
 
 def rights_of(live: Catalogue, dropped: Iterable[str]) -> list[MigrateOperation]:
@@ -60,11 +78,11 @@ def rights_of(live: Catalogue, dropped: Iterable[str]) -> list[MigrateOperation]
 
     They are there for the way back, which grants it again.
     """
-    targets = set(dropped)
+    gone = set(dropped)
     return [
         GrantOp(item.signature, item.stem, item.definition, revoke=True)
         for _, item in sorted(live["grants"].items())
-        if item.stem in targets and item.definition in ("app", "readonly")
+        if item.stem in gone and item.definition in ("app", "readonly")
     ]
 
 
@@ -76,11 +94,11 @@ def _targets(catalogue: Catalogue) -> Iterator[str]:
     yield from (f"SEQUENCE {name}" for name in catalogue["sequences"])
 
 
-def _by_default(declared: Catalogue, targets: set[str]) -> Iterator[str]:
+def _by_default(declared: Catalogue, targets: set[str]) -> Iterator[GrantOp]:
     """Yield the rights that the declared default privileges would give on each target."""
     later: dict[str, list[Item]] = {}
     for item in declared["grants"].values():
         later.setdefault(item.stem, []).append(item)
     for target in targets:
         for item in later.get(LATER.get(target.partition(" ")[0], ""), ()):
-            yield f"{item.signature} on {target} to {item.definition}"
+            yield GrantOp(item.signature, target, item.definition)

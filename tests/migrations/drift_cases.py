@@ -325,4 +325,8 @@ CASES = {
         "ALTER TABLE simulation_trade_buckets RENAME TO buckets",
         "table simulation_trade_buckets: declared, live called buckets",
     ),
+    "right that later tables get": (
+        "GRANT UPDATE ON dataset_catalog TO stage1_app",
+        "right UPDATE on TABLE dataset_catalog to app: there, not declared",
+    ),
 }

@@ -155,3 +155,12 @@ def test_foreign_view_of_a_dropped_table_is_told(developer, connection, models, 
         "view grafana: skipped: not of Stage1, and uses simulation_trade_buckets.notes: drop it",
         "view grafana: skipped: not of Stage1, and uses simulation_trade_buckets.side: drop it",
     ]
+
+
+def test_a_view_that_comes_back_has_the_declared_rights_alone(developer, connection):
+    """What default privileges give with it is taken back."""
+    connection.execute("DROP VIEW dataset_hierarchy")
+    text = developer.revise()
+    assert text.count('op.revoke("INSERT", "TABLE dataset_hierarchy", "app")') == 1
+    command.upgrade(developer.config, "head")
+    back_and_again(developer)

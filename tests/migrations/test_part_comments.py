@@ -154,7 +154,8 @@ def test_one_on_a_generated_column_that_is_made_anew(developer, models, connecti
 
 def test_one_on_a_check_whose_function_changes(developer, jobs):
     good = developer.files / "functions" / "good.sql"
-    body = "CREATE OR REPLACE FUNCTION good({}) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';\n"
+    create = "CREATE OR REPLACE FUNCTION good({}) RETURNS boolean LANGUAGE sql IMMUTABLE"
+    body = create + " AS 'SELECT true';\n"
     good.write_text(body.format("a text"))
     jobs.append_constraint(sa.CheckConstraint("good(status)", name="good", comment="first"))
     command.revision(developer.config, "tables", autogenerate=True)
