@@ -132,6 +132,13 @@ SELECT c.oid::regclass::text AS name, c.relname::text AS stem, '' AS signature,
                                                             ORDER BY i.inhrelid), 'none')
                                    FROM pg_inherits i WHERE i.inhparent = c.oid
                                     AND c.relkind = 'r'),
+                 'parents ' || (SELECT coalesce(string_agg(i.inhparent::regclass::text, ', '
+                                                           ORDER BY i.inhparent), 'none')
+                                  FROM pg_inherits i WHERE i.inhrelid = c.oid
+                                   AND NOT c.relispartition),
+                 coalesce('CLUSTER ON ' || (SELECT quote_ident(x.relname)
+                          FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+                         WHERE i.indrelid = c.oid AND i.indisclustered), 'SET WITHOUT CLUSTER'),
                  'REPLICA IDENTITY ' || CASE c.relreplident
                      WHEN 'd' THEN 'DEFAULT' WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
                      ELSE 'USING INDEX ' || (SELECT quote_ident(x.relname)

@@ -61,7 +61,7 @@ class Aside:
 def aside(connection: Connection, remade: set[Key], declared: Catalogue, live: Catalogue) -> Aside:
     """Return what cannot stand while columns change their types, or are `remade`."""
     types = retyped(declared, live) - remade
-    old, new = ([*_parts(side)] for side in (live, declared))
+    old, new = ([*parts(side)] for side in (live, declared))
     same = {_what(each) for each in old if not _mixes(each, types)} & {*map(_what, new)}
     with_column = {each.name for each in (*old, *new) if _on(each, remade)}
     found = with_column | {
@@ -87,7 +87,8 @@ def says(column: str, *texts: str) -> bool:
     return any(re.search(rf"(?<![\w$]){name}(?![\w$])", text) for text in texts)
 
 
-def _parts(side: Catalogue) -> Iterator[Item]:
+def parts(side: Catalogue) -> Iterator[Item]:
+    """Yield constraints and indexes."""
     yield from side["constraints"].values()
     yield from side["indexes"].values()
 

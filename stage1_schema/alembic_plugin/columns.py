@@ -7,11 +7,12 @@ compared here as a whole.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from alembic.operations import ops
+from sqlalchemy.types import NullType
 
-from stage1_schema.alembic_plugin import retype
+from stage1_schema.alembic_plugin import retype, touched
 from stage1_schema.alembic_plugin.alter import AdvanceOp, AlterOp, options
 from stage1_schema.alembic_plugin.comparison import Comparison, of_items
 from stage1_schema.alembic_plugin.verbatim import quoted
@@ -58,8 +59,8 @@ def compare(  # noqa: PLR0917
         if new is None or old is None:
             if done != _ALL:
                 yield of_items(new, old)
-                whole = _whole(table, column, tables, add=new is not None)
-                (upgrade_ops.ops if new else gone).append(whole)
+            upgrade_ops.ops += [_added(new, tables)] if new and done != _ALL else []
+            gone += _dropped(upgrade_ops, old, tables, seen=done == _ALL) if old else []
             continue
         if "" in (_lines(new)[_DEFAULT], _lines(old)[_DEFAULT]):
             done |= {_DEFAULT}  # it is generated, or shall be: made anew
@@ -99,10 +100,32 @@ def _only(item: Item, lines: frozenset[int]) -> Item:
     return replace(item, definition="\n".join(said))
 
 
-def _whole(table: str, column: str, tables: tuple[Tables, Tables], *, add: bool) -> Any:  # noqa: ANN401
-    kind: Any = ops.AddColumnOp if add else ops.DropColumnOp
-    found = tables[0 if add else 1](table).columns[column]
-    return ops.ModifyTableOps(table, [kind.from_column_and_tablename(None, table, found)])
+def _added(item: Item, tables: tuple[Tables, Tables]) -> MigrateOperation:
+    new = tables[0](item.stem).columns[item.signature]
+    add = ops.AddColumnOp.from_column_and_tablename(None, item.stem, new)
+    return ops.ModifyTableOps(item.stem, [add])
+
+
+def _dropped(
+    upgrade_ops: UpgradeOps, item: Item, tables: tuple[Tables, Tables], *, seen: bool
+) -> Iterator[MigrateOperation]:
+    """Yield the drop, if Alembic has not `seen` it or could not add the column again."""
+    old = tables[1](item.stem).columns[item.signature]
+    if isinstance(old.type, NullType):
+        touched.take_out(upgrade_ops, columns={(item.stem, item.signature)})
+        yield _drop_unknown(item)
+    elif not seen:
+        drop = ops.DropColumnOp.from_column_and_tablename(None, item.stem, old)
+        yield ops.ModifyTableOps(item.stem, [drop])
+
+
+def _drop_unknown(item: Item) -> AlterOp:
+    """Return the drop of a column whose type SQLAlchemy does not know, and cannot add again."""
+    column, lines = quoted(item.signature), _lines(item)
+    default = lines[_DEFAULT].removeprefix("no default")
+    back = f"ADD COLUMN {column} {lines[_TYPE]} {default} {lines[_NULL].partition(' NOT V')[0]}"
+    drop = f"DROP COLUMN {column}"
+    return AlterOp(f"TABLE {quoted(item.stem)}", drop, back, column=item.signature)
 
 
 def _alterations(wanted: Item, stands: Item) -> list[MigrateOperation]:

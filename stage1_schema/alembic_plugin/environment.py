@@ -76,6 +76,7 @@ COMPARISON: dict[str, Any] = {
         "stage1",
     ],
     "compare_server_default": True,
+    "compare_type": autogenerate.leave_type,
     "include_object": ours,
 }
 

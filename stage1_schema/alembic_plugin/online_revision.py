@@ -24,6 +24,7 @@ from stage1_schema.alembic_plugin.online_constraints import (
     ValidateOnlineOp,
 )
 from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp
+from stage1_schema.alembic_plugin.verbatim import without_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -278,7 +279,8 @@ def _text(expression: Any) -> str:  # noqa: ANN401 - a clause
     if isinstance(expression, TextClause):  # a `:name` in it is text, and no bind parameter
         return expression.text.replace("\\:", ":")
     compiler = _DIALECT.ddl_compiler(_DIALECT, None).sql_compiler
-    return str(compiler.process(expression, include_table=False, literal_binds=True))
+    clause = without_parameters(expression)
+    return str(compiler.process(clause, include_table=False, literal_binds=True))
 
 
 def _key(context: MigrationContext, operation: MigrateOperation) -> Key | None:

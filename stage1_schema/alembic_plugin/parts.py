@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from alembic.operations import ops
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
+from stage1_schema.alembic_plugin import column_parts
 from stage1_schema.alembic_plugin.alter import AlterOp, CommentOp
-from stage1_schema.alembic_plugin.comparison import Comparison, of_items
+from stage1_schema.alembic_plugin.comparison import WORDS, Comparison, of_items
 from stage1_schema.alembic_plugin.online_constraints import unvalidated
 from stage1_schema.alembic_plugin.verbatim import quoted
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     Pairs = Sequence[tuple[Item, Item]]
 
 _PREPARER: Any = PGDialect().identifier_preparer  # type: ignore[no-untyped-call]
+_UNSAID = (" NO INHERIT", " NOT ENFORCED", " INCLUDE (", " DEFERRABLE")
 _NO_INDEX = ("CHECK", "FOREIGN KEY")
 """Constraints whose name is that of no index."""
 
@@ -68,15 +70,13 @@ def compare(
     names = set()
     for new, old in renamed:
         names |= {new.name, old.name}
-        yield Comparison(f"constraint {new.name}", f"declared, live called {old.signature}")
+        word = WORDS[new.kind]
+        yield Comparison(f"{word} {new.name}", f"declared, live called {old.signature}")
         keys = {(each.stem, each.signature) for each in (new, old)}
         if keys & seen:  # Alembic would drop the one and make the other
-            yield Comparison(f"constraint {old.name}", f"there, declared called {new.signature}")
+            yield Comparison(f"{word} {old.name}", f"there, declared called {new.signature}")
             changes.done |= keys
-        both = [quoted(each.signature) for each in (old, new)]
-        turns = ("RENAME CONSTRAINT {} TO {}".format(*each) for each in (both, both[::-1]))
-        changes.ops.append(AlterOp(f"TABLE {quoted(new.stem)}", *turns))
-        changes.ops += comment(new, old)
+        changes.ops += [_rename(new, old), *comment(new, old)]
     for kind in ("constraints", "indexes"):
         for name in sorted(sides.declared[kind].keys() | sides.live[kind].keys()):
             wanted, stands = sides.declared[kind].get(name), sides.live[kind].get(name)
@@ -92,14 +92,29 @@ def _tell(
 ) -> None:
     if wanted and stands and wanted.definition == stands.definition:
         changes.ops += [] if seen else comment(wanted, stands)
-    elif seen:
+        return
+    unsaid = stands and (_raw(stands) or (not wanted and stands.definition.endswith("NOT VALID")))
+    if seen and stands and unsaid:
+        changes.done.add((stands.stem, stands.signature))
+        seen = False
+    if seen:
         changes.gone += _forget(stands) if stands else []
     elif wanted is None and stands:
         foreign = stands.definition.startswith("FOREIGN KEY")
         (changes.keys_gone if foreign else changes.gone).extend(_dropped(sides, stands))
     elif wanted:
-        changes.ops += _dropped(sides, stands) if stands else []
+        first = stands and _goes_with_a_column(sides, stands)
+        (changes.gone if first else changes.ops).extend(_dropped(sides, stands) if stands else [])
         changes.ops += make(wanted, sides.declared_table(wanted.stem))
+
+
+def _rename(new: Item, old: Item) -> AlterOp:
+    both = [quoted(each.signature) for each in (old, new)]
+    if new.kind == "indexes":
+        before, after = (f"INDEX {each}" for each in both)
+        return AlterOp(before, f"RENAME TO {both[1]}", f"RENAME TO {both[0]}", after=after)
+    turns = ("RENAME CONSTRAINT {} TO {}".format(*each) for each in (both, both[::-1]))
+    return AlterOp(f"TABLE {quoted(new.stem)}", *turns)
 
 
 def comments(
@@ -116,6 +131,20 @@ def comments(
             and (made or (wanted.stem, wanted.signature) in seen)
         ):
             yield from comment(wanted, None)
+
+
+def _goes_with_a_column(sides: Sides, item: Item) -> bool:
+    """Tell whether a column goes that it says: PostgreSQL would drop it too."""
+    wanted, stands = (
+        {each.signature for each in side["columns"].values() if each.stem == item.stem}
+        for side in (sides.declared, sides.live)
+    )
+    return any(column_parts.says(each, item.definition) for each in stands - wanted)
+
+
+def _raw(item: Item) -> bool:
+    """Tell what SQLAlchemy reads or Alembic writes wrongly: it is dropped by its definition."""
+    return item.kind == "constraints" and any(each in item.definition for each in _UNSAID)
 
 
 def _dropped(sides: Sides, item: Item) -> Iterator[MigrateOperation]:
@@ -136,18 +165,19 @@ def comment(wanted: Item, stands: Item | None) -> Iterator[MigrateOperation]:
 
 
 def renamed(declared: Catalogue, live: Catalogue, again: set[str]) -> Iterator[tuple[Item, Item]]:
-    """Yield constraints of which the name alone differs, as declared and as they stand.
+    """Yield constraints and indexes of which the name alone differs, as declared and as they stand.
 
     Where others refer to a key, it cannot be dropped and made again; and between the drop of any
     and its return nothing would hold. Not those that are made `again` with their column.
     """
     wanted, stands = (
-        {name: each for name, each in side["constraints"].items() if name not in again}
+        {each.name: each for each in column_parts.parts(side) if each.name not in again}
         for side in (declared, live)
     )
-    others = {(each.stem, each.definition): each for n, each in stands.items() if n not in wanted}
-    keys = [each for each in stands.values() if not each.definition.startswith(_NO_INDEX)]
-    taken = {each.signature for each in (*live["indexes"].values(), *keys)}
+    others = {_nameless(each): each for n, each in stands.items() if n not in wanted}
+    taken = {
+        each.signature for each in stands.values() if not each.definition.startswith(_NO_INDEX)
+    }
     functions = declared["functions"]
     changing = {  # a CHECK that calls one steps aside
         each.stem
@@ -155,11 +185,19 @@ def renamed(declared: Catalogue, live: Catalogue, again: set[str]) -> Iterator[t
         if name not in functions or functions[name].signature != each.signature
     }
     for name, new in sorted(wanted.items()):
-        old = others.get((new.stem, new.definition)) if name not in stands else None
+        old = others.get(_nameless(new)) if name not in stands else None
         # An index of the name, to which a key's index cannot be renamed, may go after this.
         free = new.definition.startswith(_NO_INDEX) or new.signature not in taken
         if old and free and not any(f"{each}(" in new.definition for each in changing):
-            yield new, others.pop((new.stem, new.definition))
+            yield new, others.pop(_nameless(new))
+
+
+def _nameless(item: Item) -> tuple[str, str, str]:
+    text = item.definition
+    if item.kind == "indexes":
+        before, on, after = text.partition(" ON ")
+        text = before.partition(" INDEX ")[0] + on + after
+    return item.kind, item.stem, text
 
 
 def drop(item: Item, live: sa.Table) -> Iterator[MigrateOperation]:
@@ -167,8 +205,7 @@ def drop(item: Item, live: sa.Table) -> Iterator[MigrateOperation]:
     yield from _forget(item)
     old = find(item, live)
     index = item.kind == "indexes"
-    # SQLAlchemy reads none that excludes, and cannot say one that children do not inherit.
-    if old is not None and not item.definition.endswith("NO INHERIT"):
+    if old is not None and not _raw(item):
         drops: Any = ops.DropIndexOp.from_index if index else ops.DropConstraintOp.from_constraint
         yield ops.ModifyTableOps(item.stem, [drops(old)])
     elif not index:

@@ -38,6 +38,7 @@ from stage1_schema.alembic_plugin.sql_ops import (
     KeepGrantsOp,
     RunSqlFileOp,
 )
+from stage1_schema.alembic_plugin.verbatim import without_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,14 +96,17 @@ def _render_primary_key(_: object, operation: ops.CreatePrimaryKeyOp) -> str:
 def keep_text(context: MigrationContext) -> None:
     """Have expressions written so that the revision says what was declared.
 
-    As they come, `%` is doubled for psycopg, and is so once more when the revision runs; and a
-    colon that was escaped in the declaration would be a bind parameter in the revision.
+    As they come, `%` is doubled for psycopg, and is so once more when the revision runs; a colon
+    that was escaped in the declaration would be a bind parameter in the revision, and one in what
+    stands is none: SQLAlchemy reads `':a'` from a table as a parameter, whose value is NULL.
     """
     impl: Any = context.impl
     written = impl.render_ddl_sql_expr
 
     def render(expression: Any, *, is_index: bool = False, **given: Any) -> str:  # noqa: ANN401
-        text: str = written(expression, is_index=is_index, **given).replace("%%", "%")
+        text: str = written(without_parameters(expression), is_index=is_index, **given).replace(
+            "%%", "%"
+        )
         # An index's expression becomes a literal column, in which a colon is a colon.
         return text.replace(":", r"\:") if not is_index and _BIND.search(text) else text
 

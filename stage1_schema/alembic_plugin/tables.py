@@ -11,7 +11,7 @@ from sqlalchemy.sql.naming import conv
 
 from stage1_schema.alembic_plugin import column_parts, columns, generated, parts, touched
 from stage1_schema.alembic_plugin.alter import AlterOp, options
-from stage1_schema.alembic_plugin.comparison import FOREIGN, Comparison, of_items
+from stage1_schema.alembic_plugin.comparison import FOREIGN, REFUSED, Comparison, of_items
 from stage1_schema.alembic_plugin.declared import BESIDE
 from stage1_schema.alembic_plugin.parts import Sides
 from stage1_schema.alembic_plugin.sql_ops import DropSqlObjectOp
@@ -103,11 +103,12 @@ def _tables(
     for name, stands in sorted(live["tables"].items()):
         wanted = declared["tables"].get(name)
         if wanted is not None:
-            # A comment is Alembic's.
-            yield of_items(wanted, replace(stands, comment=wanted.comment))
+            yield _of_table(wanted, stands)
             upgrade_ops.ops += _alterations(wanted, stands)
         elif (name, "*") not in seen:
-            yield Comparison(f"table {name}", skipped=FOREIGN[0])
+            of_view = ", and has the name of a view: rename or drop it"
+            why = FOREIGN[0] + of_view * (name in declared["views"])
+            yield Comparison(f"table {name}", skipped=why)
     for name in sorted(declared["tables"].keys() - live["tables"].keys()):
         if (name, "*") not in seen:  # Alembic does not look at the history
             yield of_items(declared["tables"][name], None)
@@ -121,6 +122,15 @@ def _tables(
             upgrade_ops.ops.insert(0, DropSqlObjectOp(*name.split(" ", 1)))
 
 
+def _of_table(wanted: Item, stands: Item) -> Comparison:
+    """Compare two tables but for the comment, which is Alembic's."""
+    result = of_items(wanted, replace(stands, comment=wanted.comment))
+    if wanted.definition.split("\n")[0] == stands.definition.split("\n")[0]:
+        return result
+    way_out = "put its rows away and drop it; a revision then makes it anew"
+    return replace(result, difference=f"{result.difference}{REFUSED}{way_out}")
+
+
 def _alterations(wanted: Item, stands: Item) -> Iterator[MigrateOperation]:
     for new, old in zip(wanted.definition.split("\n"), stands.definition.split("\n"), strict=True):
         if new != old and new in _TURNS:
@@ -131,7 +141,11 @@ def _alterations(wanted: Item, stands: Item) -> Iterator[MigrateOperation]:
             for child in old.removeprefix("children ").split(", "):  # nothing declares one
                 turns = (f"{no}INHERIT {wanted.name}" for no in ("NO ", ""))
                 yield AlterOp(f"TABLE {child}", *turns)
-        elif new != old and new.startswith("REPLICA"):
+        elif new != old and new.startswith("parents"):
+            for parent in old.removeprefix("parents ").split(", "):  # nor a parent
+                turns = (f"{no}INHERIT {parent}" for no in ("NO ", ""))
+                yield AlterOp(f"TABLE {wanted.name}", *turns)
+        elif new != old and new.startswith(("REPLICA", "SET WITHOUT CLUSTER")):
             yield AlterOp(f"TABLE {wanted.name}", new, old)
 
 

@@ -7,10 +7,15 @@ is safe in both modes.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from sqlalchemy import DDLElement
+from sqlalchemy import DDLElement, TextClause
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.visitors import iterate
+
+_PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
+"""What SQLAlchemy would read as one in a text."""
 
 
 class Verbatim(DDLElement):
@@ -26,6 +31,14 @@ def _compile(element: Verbatim, compiler: Any, **_: Any) -> str:  # noqa: ANN401
     # The DBAPI reads `%` only where the preparer says that it does.
     doubles = compiler.preparer._double_percents  # noqa: SLF001 - the only place that knows
     return element.text.replace("%", "%%") if doubles else element.text
+
+
+def without_parameters(expression: Any) -> Any:  # noqa: ANN401 - a clause
+    """Return it with each `:name` in its texts as text, and no parameter whose value is NULL."""
+    for each in iterate(expression):
+        if isinstance(each, TextClause):
+            each.text = _PARAMETER.sub(r"\\:", each.text)
+    return expression
 
 
 def quoted(name: str) -> str:
