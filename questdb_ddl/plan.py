@@ -177,10 +177,12 @@ def _refused(table: Table, live: LiveTable, differences: list[Difference]) -> It
                 "values without a word; rebuild the table"
             )
     if differences and live.kind is Kind.TABLE and live.has_parquet is not False:
-        holds = (
-            "has Parquet partitions" if live.has_parquet else "was not asked for Parquet partitions"
-        )
-        yield f"the table {holds}, and altering those can stop the server"
+        danger = "and altering those can stop the server"
+        if live.has_parquet:
+            native = f'ALTER TABLE "{live.name}" CONVERT PARTITION TO NATIVE WHERE … first'
+            yield f"the table has Parquet partitions, {danger}; {native}"
+        else:
+            yield f"the table was not asked for Parquet partitions, {danger}"
 
 
 def _endangered_by_ttl(

@@ -1,20 +1,20 @@
 """The declared QuestDB tables against the server, for `alembic check` and a new revision.
 
 Tables of datasets, runs and simulations are made by commands and not by revisions: they are
-compared, and `stage1 questdb apply` repairs them.
+compared, and each line says what `stage1 questdb apply` does about it, or what to do instead.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from questdb_ddl import Difference, DifferenceKind, Refusal, live_tables, make_plan
+from questdb_ddl import Difference, DifferenceKind, live_tables, make_plan, plan_for, render
 from questdb_ddl import compare as compare_table
 from questdb_ddl.tables import SHARED_TABLES
-from stage1_schema.alembic_plugin.comparison import NOT_MADE, Comparison
+from stage1_schema.alembic_plugin.comparison import NOT_MADE, REFUSED, Comparison
 from stage1_schema.alembic_plugin.questdb_alter import (
     AlterQuestDBColumnOp,
     AlterQuestDBTableOp,
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.ops import MigrateOperation, UpgradeOps
 
-    from questdb_ddl import Client, LiveTable, Table
+    from questdb_ddl import Client, LiveTable, Plan, Table
+
+    WayOut = Callable[[Difference], str]
 
 _CREATED = re.compile(r"op\.create_questdb_table\(\s*[\"']([^\"']+)[\"']")
 _OF_TABLE = {
@@ -43,6 +45,10 @@ _OF_TABLE = {
     DifferenceKind.MAX_UNCOMMITTED_ROWS: "max_uncommitted_rows",
     DifferenceKind.O3_MAX_LAG: "o3_max_lag_ms",
 }
+
+
+def _no_way_out(_: Difference) -> str:
+    return ""
 
 
 def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Comparison, ...]:
@@ -67,31 +73,36 @@ def compare(context: AutogenContext, upgrade_ops: UpgradeOps) -> tuple[Compariso
 
     with plain_questdb_errors():
         live = _live(target.client, wanted)
+        by_apply = _what_apply_does(target.client, recorded, live)
     found: list[Comparison] = []
+    told: set[str] = set()
     for table in SHARED_TABLES:
         stands = live.get(table.name.lower())
         plan = make_plan([table], live, drop_extra_columns=True)
-        found += compared(table, stands, plan.refusals)
+        found += compared(table, stands, partial(_refused, plan))
+        told.update(map(str, compared(table, stands)))
         if not plan.refusals:
             upgrade_ops.ops += _operations(table, stands)
     for stands in (live[name] for name in undeclared if name in live):
         found.append(Comparison(f"QuestDB table {stands.name}", "there, no longer declared"))
         declaration = stands.to_table().to_data()
         upgrade_ops.ops.append(RetireQuestDBTableOp(**declaration))
-    told = {str(each) for each in found}
-    for each in recorded_tables(recorded, live):
-        if str(each) not in told:
-            repair = each.difference and f"{each.difference}; stage1 questdb apply repairs it"
-            found.append(replace(each, difference=repair))
+    # A shared table is recorded as well where a dataset adds indicators to it.
+    both = zip(
+        recorded_tables(recorded, live), recorded_tables(recorded, live, by_apply), strict=True
+    )
+    found += [each for plain, each in both if str(plain) not in told]
     return tuple(found)
 
 
-def recorded_tables(tables: Iterable[Table], live: Mapping[str, LiveTable]) -> Iterator[Comparison]:
+def recorded_tables(
+    tables: Iterable[Table], live: Mapping[str, LiveTable], way_out: WayOut = _no_way_out
+) -> Iterator[Comparison]:
     """Compare the tables that PostgreSQL records; those that do not stand are one line."""
     missing = []
     for table in tables:
         if stands := live.get(table.name.lower()):
-            yield from compared(table, stands)
+            yield from compared(table, stands, way_out)
         else:
             missing.append(table.name)
     if missing:
@@ -112,25 +123,74 @@ def _live(client: Client, wanted: Callable[[list[str]], Iterable[str]]) -> dict[
 
 
 def compared(
-    table: Table, stands: LiveTable | None, refusals: tuple[Refusal, ...] = ()
+    table: Table, stands: LiveTable | None, way_out: WayOut = _no_way_out
 ) -> Iterator[Comparison]:
-    """Yield one value for each difference of a table, with the reason where it is refused."""
+    """Yield one value for each difference of a table, each with its `way_out`."""
     result = compare_table(table, stands)
     what = f"QuestDB table {table.name}"
     if result.skipped is not None:
         yield Comparison(what, skipped=result.skipped)
     elif result.equal:
         yield Comparison(what)
-    refused = "; ".join(refusal.reason for refusal in refusals)
     for each in result.differences:
         said = str(each).partition(": ")[2]
         where = what if each.column is None else f"QuestDB column {table.name}.{each.column}"
-        yield Comparison(where, f"{said}; refused: {refused}" if refused else said)
+        yield Comparison(where, said + way_out(each))
+
+
+def _what_apply_does(
+    client: Client, recorded: Iterable[Table], live: Mapping[str, LiveTable]
+) -> WayOut:
+    """Ask the planner of `stage1 questdb apply`, where a recorded table differs."""
+    standing = [table for table in recorded if table.name.lower() in live]
+    if all(compare_table(table, live[table.name.lower()]).equal for table in standing):
+        return _no_way_out
+    # It carries out all or nothing: what is refused anywhere counts.
+    tables = {table.name.lower(): table for table in (*SHARED_TABLES, *recorded)}.values()
+    plan = plan_for(client, tables)
+    extended = {difference.table for difference in plan.left}
+    dropping = plan_for(
+        client, [table for table in tables if table.name in extended], drop_extra_columns=True
+    )
+    return partial(_by_apply, plan, dropping)
+
+
+def _by_apply(plan: Plan, dropping: Plan, difference: Difference) -> str:
+    apply = "; stage1 questdb apply"
+    if difference in plan.left:
+        if reasons := _reasons(dropping, difference.table):
+            return f"{apply} leaves it, and dropping it is refused: {reasons}"
+        sql = render.drop_column(difference.table, difference.column or "")
+        return (
+            f"{apply} leaves it: if it is a column that is missing now, rename it back before, "
+            f"else drop it with its values: {sql}"
+        )
+    if reasons := _reasons(plan, difference.table):
+        return f"{apply} refuses it: {reasons}"
+    steps = (step for step in plan.steps if step.reason == str(difference))
+    hazards = dict.fromkeys(hazard for step in steps for hazard in step.hazards)
+    options = " --skip-refused" if plan.refusals else ""
+    options += "".join(f' --allow "{hazard}"' for hazard in hazards)
+    does = "adds it" if difference.kind is DifferenceKind.MISSING_COLUMN else "repairs it"
+    return f"{apply}{options} {does}"
+
+
+def _refused(plan: Plan, difference: Difference) -> str:
+    reasons = _reasons(plan, difference.table)
+    return f"{REFUSED}{reasons}" if reasons else ""
+
+
+def _reasons(plan: Plan, table: str) -> str:
+    reasons = "; ".join(each.reason for each in plan.refusals if each.table == table)
+    rebuild = (
+        f": stage1 questdb rebuild {table} --dry-run" if "rebuild the table" in reasons else ""
+    )
+    return reasons + rebuild
 
 
 def refuse(found: tuple[Comparison, ...]) -> None:
     """Raise QuestDBError where a new revision would have to make a refused change."""
-    refused = [str(each) for each in found if each.difference and "; refused: " in each.difference]
+    refused = [str(each) for each in found if each.difference and REFUSED in each.difference]
     if refused:
         raise QuestDBError(
             f"No revision can make this change: {' / '.join(refused)}.",
