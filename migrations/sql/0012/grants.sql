@@ -25,6 +25,8 @@ BEGIN
     END LOOP;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = app) THEN
         EXECUTE format('GRANT INSERT, UPDATE ON %s TO %I', tables, app);
+        -- After a reset the default privileges below are there before the views.
+        EXECUTE format('REVOKE INSERT, UPDATE ON %s FROM %I', views, app);
         -- The worker purges jobs; a replay with --prune removes surplus trades.
         EXECUTE format('GRANT DELETE ON stage1_jobs, simulation_trades TO %I', app);
         FOR routine IN
