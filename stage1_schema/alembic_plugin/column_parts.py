@@ -61,7 +61,8 @@ class Aside:
 def aside(connection: Connection, remade: set[Key], declared: Catalogue, live: Catalogue) -> Aside:
     """Return what cannot stand while columns change their types, or are `remade`."""
     types = retyped(declared, live) - remade
-    old, new = ([*parts(side)] for side in (live, declared))
+    both = declared["tables"].keys() & live["tables"].keys()
+    old, new = ([p for p in parts(side) if p.stem in both] for side in (live, declared))
     same = {_what(each) for each in old if not _mixes(each, types)} & {*map(_what, new)}
     with_column = {each.name for each in (*old, *new) if _on(each, remade)}
     found = with_column | {

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
 
 _RUN = re.compile(r"op\.run_sql_file\(\s*[\"'](\d{4})/([^\"']+)\.sql[\"']\s*\)")
-_BIND = re.compile(r"(?<![:\w\\]):\w+(?!:)|\\:")
+_BIND = re.compile(r"(?<![:\w\\]):\w+(?![:\w])|\\:")
 """What SQLAlchemy would read as a bind parameter, or as a colon that is none."""
 SHORT = 60
 

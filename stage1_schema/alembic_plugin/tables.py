@@ -72,7 +72,9 @@ def compare(connection: Connection, sides: Sides, upgrade_ops: UpgradeOps) -> It
     upgrade_ops.ops += parts.comments(sides, seen_parts, aside, renamed)
     # Foreign keys first, for they rest on others; a replica identity on an index that may go.
     first = [*altered.ops, *changes.keys_gone, *_away(sides, remade, aside), *changes.gone]
-    upgrade_ops.ops[:0] = first
+    tables_gone = [n for n, each in enumerate(upgrade_ops.ops) if isinstance(each, ops.DropTableOp)]
+    after = max(tables_gone, default=-1) + 1  # their foreign keys go with them
+    upgrade_ops.ops[after:after] = first
 
 
 def _away(sides: Sides, remade: set[Key], aside: Aside) -> Iterator[MigrateOperation]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import DDLElement, TextClause
+from sqlalchemy import DDLElement, TextClause, text
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.visitors import iterate
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
-_PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
+_PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?![:\w]))")
 """What SQLAlchemy would read as one in a text."""
 
 
@@ -35,10 +35,15 @@ def _compile(element: Verbatim, compiler: Any, **_: Any) -> str:  # noqa: ANN401
 
 def without_parameters(expression: Any) -> Any:  # noqa: ANN401 - a clause
     """Return it with each `:name` in its texts as text, and no parameter whose value is NULL."""
-    for each in iterate(expression):
-        if isinstance(each, TextClause):
-            each.text = _PARAMETER.sub(r"\\:", each.text)
-    return expression
+    texts = (each.text for each in iterate(expression) if isinstance(each, TextClause))
+    if not any(map(_PARAMETER.search, texts)):
+        return expression
+
+    def escaped(element: Any, **_: object) -> Any:  # noqa: ANN401
+        of_text = isinstance(element, TextClause)
+        return text(_PARAMETER.sub(r"\\:", element.text)) if of_text else None
+
+    return replacement_traverse(expression, {}, escaped)
 
 
 def quoted(name: str) -> str:

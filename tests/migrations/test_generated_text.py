@@ -9,6 +9,8 @@ from stage1_schema.ops import migrate
 HARD = {
     "percent": "note LIKE '50%'",
     "colon": r"""note <> ' \:x' AND note <> '{"a"\:1}'""",
+    "class": "note ~ '^[[:alpha:]]*$' AND note !~ '[[:digit:]]'",
+    "class and colon": r"note !~ '[[:digit:]] \:a'",
     "both": r"note::text <> 'a\:b :: %s %(x)s' AND length(note) % 7 < 7",
 }
 
@@ -22,6 +24,7 @@ def notes(migrated, checkout, monkeypatch, models):
         models,
         sa.Column("note", sa.Text(), server_default="it's 5% :x", comment="it's 5% :x"),
         sa.Column("plain", sa.Text(), server_default=sa.text(r"' 5% \:x'")),
+        sa.Column("class", sa.Text(), server_default=sa.text("replace('[[:digit:]]', ':', '')")),
         sa.Column("made", sa.Text(), sa.Computed(r"note || ' 5% \:x'", persisted=True)),
         *(sa.CheckConstraint(each, name=name) for name, each in HARD.items()),
         *(
@@ -44,6 +47,8 @@ def test_text_is_written_as_declared(notes, checkout, connection):
     assert {each["text"] for each in found} == {
         "CHECK ((note ~~ '50%'::text))",
         "CHECK (((note <> ' :x'::text) AND (note <> '{\"a\":1}'::text)))",
+        "CHECK (((note ~ '^[[:alpha:]]*$'::text) AND (note !~ '[[:digit:]]'::text)))",
+        "CHECK ((note !~ '[[:digit:]] :a'::text))",
         "CHECK (((note <> 'a:b :: %s %(x)s'::text) AND ((length(note) % 7) < 7)))",
     }
     command.downgrade(notes, "-1")

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import command
 from sqlalchemy.dialects import postgresql
 
+from stage1_schema.alembic_plugin import standing
 from tests.migrations.developer import lines
 
 ROW = "INSERT INTO stage1_jobs (job_type, code) VALUES ('a', {})"
@@ -221,6 +222,20 @@ def test_a_foreign_key_rests_on_what_changes(developer, models, case):
     revise(developer, "tables")
     command.upgrade(developer.config, "head")
     accounts(models, sa.Text(), then_unique, then, sa.Uuid())
+    revise(developer)
+    developer.up_down_up(to="0014")
+    assert revise(developer, "again") == []
+
+
+@pytest.mark.parametrize(("unique", "to"), [((), "id"), (("code",), "code")], ids=["key", "unique"])
+def test_the_table_that_refers_to_it_goes(developer, models, monkeypatch, unique, to):
+    """Its foreign key goes and comes back with it."""
+    monkeypatch.setattr(standing, "TABLES", (*standing.TABLES, "transfers"))
+    accounts(models, sa.Uuid(), unique, to)
+    revise(developer, "tables")
+    command.upgrade(developer.config, "head")
+    accounts(models, sa.Text(), (), None)
+    models.remove(models.tables["transfers"])
     revise(developer)
     developer.up_down_up(to="0014")
     assert revise(developer, "again") == []
