@@ -37,6 +37,7 @@ def compare_grants(
     wanted, stands = declared["grants"], live["grants"]
     known, standing = set(_targets(declared)), set(_targets(live))
     told = {item.stem for item in wanted.values() if item.definition in ("app", "readonly")}
+    carried = {_of_any_signature(item) for item in stands.values()}
     by_default = {_name(each): each for each in _by_default(declared, known - OWNERS)}
     for name in sorted(wanted.keys() | stands.keys()):
         item = wanted.get(name) or stands[name]
@@ -56,7 +57,8 @@ def compare_grants(
         right = name.removeprefix(OPTION)
         if not new and (right == name or (right in wanted) == (right in stands)):
             found.append(result)
-        if not (new and (name in by_default or item.definition == "PUBLIC")):
+        free = name in by_default or item.definition == "PUBLIC"
+        if not (new and (free or _of_any_signature(item) in carried)):
             operations.append(
                 GrantOp(item.signature, item.stem, item.definition, revoke=name not in wanted)
             )
@@ -67,6 +69,11 @@ def compare_grants(
         if each.on in given and name not in wanted
     ]
     return found, operations, last
+
+
+def _of_any_signature(item: Item) -> tuple[str, str, str]:
+    """Return a right as it is carried over while a function changes its signature."""
+    return item.signature, item.stem.partition("(")[0], item.definition
 
 
 def _name(right: GrantOp) -> str:

@@ -8,12 +8,29 @@ from alembic.util import CommandError
 from stage1_schema.ops import plan
 from tests.migrations.developer import lines
 
+EXTRA = """        EXECUTE format('GRANT EXECUTE ON FUNCTION stage1_cursor_gone(text) TO %I', name);
+"""
+
 
 def test_changed_signature_is_another_function(developer):
     changed = ("after text", "after text, extra integer DEFAULT 0")
     developer.edit("functions/stage1_cursor_gone.sql", changed)
     text = developer.revise()
     assert 'op.drop_sql_object("function", "stage1_cursor_gone(text)")' in text
+    developer.up_down_up()
+
+
+def test_a_right_on_it_is_there_on_the_way_back(developer, connection):
+    """The default privileges do not give it: the declarations do, by name."""
+    right = "GRANT EXECUTE ON FUNCTION stage1_cursor_gone(text) TO stage1_readonly"
+    grant = "        FOR routine IN\n"
+    developer.edit("grants/grants.sql", (grant, EXTRA + grant))
+    connection.execute(right)
+    command.check(developer.config)
+    changed = ("after text", "after text, extra integer DEFAULT 0")
+    developer.edit("functions/stage1_cursor_gone.sql", changed)
+    developer.edit("grants/grants.sql", ("gone(text)", "gone(text, integer)"))
+    developer.revise()
     developer.up_down_up()
 
 
