@@ -47,6 +47,18 @@ def test_invalid_index_of_an_interrupted_build_is_built_anew(empty, owner):
     assert "(completed_at)" in found["definition"]
 
 
+def test_index_of_another_table_is_not_taken_for_it(empty, owner):
+    """IF NOT EXISTS would build none and say nothing."""
+    to(empty, "0002")
+    owner.execute(f"CREATE INDEX {INDEX} ON stage1_jobs (status)")
+    with pytest.raises(Exception, match=f"{INDEX} is the name of an index of stage1_jobs. Next"):
+        to(empty, "0003")
+    owner.execute(f"DROP INDEX {INDEX}")
+    to(empty, "0003")
+    (found,) = indexes(owner, INDEX)
+    assert "ON public.walkforward_runs" in found["definition"]
+
+
 def test_names_that_are_not_unique_leave_no_index_and_one_line(empty, owner):
     to(empty, "0003")
     owner.execute(SAME_NAME)
