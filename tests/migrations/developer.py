@@ -1,5 +1,7 @@
 """Somebody who edits declarations and has revisions generated."""
 
+from dataclasses import replace
+
 from alembic import command
 
 from stage1_schema.ops import migrate
@@ -47,8 +49,10 @@ class Developer:
         return after
 
     def catalogue(self):
+        """Return what stands; columns by name, for one that comes back stands last."""
         found = catalogue(self.settings)
-        del found["columns"]
+        columns = ((f"{each.stem}.{each.signature}", each) for each in found["columns"].values())
+        found["columns"] = {name: replace(each, name=name) for name, each in columns}
         return found
 
 

@@ -272,7 +272,7 @@ def test_escaped_colon_arrives(developer, models, connection):
     table.append_column(sa.Column("odd", sa.Text(), server_default=sa.text(text)))
     table.append_constraint(sa.CheckConstraint(f"symbol <> {text}", name="odd"))
     developer.revise()
-    developer.up_down_up()
+    developer.up_down_up(to="0013")
     connection.execute(
         "INSERT INTO datasets (dataset_id, dataset_slug) SELECT gen_random_uuid(), 'a'"
     )
