@@ -64,9 +64,10 @@ def compare(  # noqa: PLR0917
             continue
         if "" in (_lines(new)[_DEFAULT], _lines(old)[_DEFAULT]):
             done |= {_DEFAULT}  # it is generated, or shall be: made anew
-        if _TYPE in done or _lines(new)[_TYPE] != _lines(old)[_TYPE]:
+        retyped = _TYPE in done or _lines(new)[_TYPE] != _lines(old)[_TYPE]
+        if retyped:
             done |= {_STORAGE, _COMPRESSION}  # another type brings its own
-        recast = (_TYPE in done or _lines(new)[_TYPE] != _lines(old)[_TYPE]) and retype.told(
+        recast = retyped and retype.told(
             connection, table, column, (new.definition, old.definition)
         )
         new, old = (_only(each, _ALL - done) for each in (new, old))

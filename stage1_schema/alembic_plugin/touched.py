@@ -21,10 +21,8 @@ _PREPARER: Any = PGDialect().identifier_preparer  # type: ignore[no-untyped-call
 
 def roots(container: OpContainer) -> Iterator[Key]:
     """Yield (table, column) of every column that changes its type or goes; `*` for a table."""
-    for each in container.ops:
-        if isinstance(each, ops.OpContainer):
-            yield from roots(each)
-        elif isinstance(each, ops.DropTableOp):
+    for each in flat(container):
+        if isinstance(each, ops.DropTableOp):
             yield each.table_name, "*"
         elif isinstance(each, ops.DropColumnOp) or (
             isinstance(each, ops.AlterColumnOp) and each.modify_type is not None
