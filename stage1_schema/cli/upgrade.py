@@ -6,7 +6,7 @@ import click
 
 from stage1_schema.cli import Stage1, console, pass_context, show_plan
 from stage1_schema.ops import plan
-from stage1_schema.ops.statements import Hazard
+from stage1_schema.ops.effects import Hazard
 
 
 @click.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +24,10 @@ from stage1_schema.alembic_plugin.questdb_alter import AlterQuestDBTableOp
 from stage1_schema.connect import reading
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import fingerprint, migrate, pending, squawk
+from stage1_schema.ops.effects import CATALOGUE, REFERENCE, SCAN, TRIGGER, Effect, Hazard
 from stage1_schema.ops.plan_standing import ForeignKey, Standing, look
-from stage1_schema.ops.retyping import keeps_values
-from stage1_schema.ops.statements import CATALOGUE, REFERENCE, SCAN, TRIGGER, Effect, Hazard, effect
+from stage1_schema.ops.retyping import keeps_rows, keeps_values
+from stage1_schema.ops.statements import effect
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
@@ -246,13 +247,30 @@ def _statements(part: str, stands: Standing) -> Iterable[Statement]:
         found = effect(sql)
         if found.kind in _NOT_SHOWN or found.tables == ("alembic_version",):
             continue
-        if found.creates and not (found.may_stand and found.creates in stands.rows):
-            stands.new.add(found.creates)
-        if found.defines:
-            stands.functions.add(found.defines)
-        yield _statement(sql, found, stands)
-        for old, new in found.renames:
-            stands.rename(old, new)
+        stands.before(found)
+        yield _statement(sql, _as_stands(found, stands), stands)
+        stands.after(found)
+
+
+def _as_stands(found: Effect, stands: Standing) -> Effect:
+    """Leave out what a statement need not do to what stands: read rows, or write them anew."""
+    if found.cascades:
+        return replace(found, tables=stands.referring(found.tables))
+    if not found.alters:
+        return found
+    unread = bool(found.fills) and not any(stands.reads_to_fill(*each) for each in found.fills)
+    unwritten = bool(found.retypes) and all(
+        (old := stands.types.get((table, column))) is not None and new and keeps_rows(old, new)
+        for table, column, new in found.retypes
+    )
+    if found.alters != len(found.fills) * unread + len(found.retypes) * unwritten:
+        return found
+    gone = {Hazard.REWRITES_TABLE}
+    checked = any(stands.checked(table, column) for table, column, _ in found.retypes)
+    if not checked:
+        gone |= {Hazard.BLOCKS_READS}
+        found = replace(found, lock=CATALOGUE)
+    return replace(found, hazards=tuple(each for each in found.hazards if each not in gone))
 
 
 def _statement(sql: str, found: Effect, stands: Standing) -> Statement:
@@ -294,9 +312,8 @@ def _touched(stands: Standing, parts: Iterable[tuple[str, str, str]]) -> list[Fo
 
 
 def _kept(stands: Standing, table: str, column: str, new: str) -> bool:
-    """Tell whether the column's new type keeps its values; it is its type from then on."""
+    """Tell whether the column's new type keeps its values."""
     old = stands.types.get((table, column))
-    stands.types[table, column] = new
     return old is not None and keeps_values(old, new)
 
 

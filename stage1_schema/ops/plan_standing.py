@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
+
+from stage1_schema.ops.effects import Check
+from stage1_schema.ops.statements import not_null
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
+
+    from stage1_schema.ops.effects import Effect
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,8 @@ class ForeignKey:
 class Standing:
     """The tables with their rows, and each index's table; what a script makes on the way is new.
 
-    `functions` may write; `types` are those of (table, column); `keys` are the foreign keys.
+    `functions` may write; `types` are those of (table, column); `keys` are the foreign keys;
+    `filled` are (table, column) of NOT NULL, and `checks` those of (table, name).
     """
 
     rows: dict[str, int]
@@ -43,10 +49,54 @@ class Standing:
     functions: set[str] = field(default_factory=set)
     types: dict[tuple[str, str], str] = field(default_factory=dict)
     keys: Sequence[ForeignKey] = ()
+    filled: set[tuple[str, str]] = field(default_factory=set)
+    checks: dict[tuple[str, str], Check] = field(default_factory=dict)
     new: set[str] = field(default_factory=set)
 
-    def rename(self, old: str, new: str) -> None:
-        """Call a table by its new name from here on: the statements that follow do."""
+    def before(self, found: Effect) -> None:
+        """Take in what a statement makes: what it does to that is no matter."""
+        if found.creates and not (found.may_stand and found.creates in self.rows):
+            self.new.add(found.creates)
+        if found.defines:
+            self.functions.add(found.defines)
+
+    def after(self, found: Effect) -> None:
+        """Take in what the statements that follow find."""
+        self.types.update({(table, column): new for table, column, new in found.retypes})
+        for table, what, name in found.drops:
+            if what == "CONSTRAINT":
+                self.checks.pop((table, name), None)
+        self.checks.update({(table, name): check for table, name, check in found.checks})
+        for key in found.validates:
+            if key in self.checks:
+                self.checks[key] = replace(self.checks[key], valid=True)
+        self.filled |= set(found.fills)
+        self.filled -= set(found.frees)
+        for old, new in found.renames:
+            self._rename(old, new)
+
+    def reads_to_fill(self, table: str, column: str) -> bool:
+        """Tell whether SET NOT NULL has to look for a NULL in each row."""
+        return (table, column) not in self.filled and not any(
+            of == table and check.valid and check.not_null and column in check.columns
+            for (of, _), check in self.checks.items()
+        )
+
+    def checked(self, table: str, column: str) -> bool:
+        """Tell whether a valid CHECK says the column: it is looked at anew for a new type."""
+        return any(
+            of == table and check.valid and column in check.columns
+            for (of, _), check in self.checks.items()
+        )
+
+    def referring(self, tables: Sequence[str]) -> tuple[str, ...]:
+        """Return `tables`, and those whose foreign keys refer to one of them, or to those."""
+        found = list(tables)
+        for table in found:  # grows on the way
+            found += [k.table for k in self.keys if k.other == table and k.table not in found]
+        return tuple(found)
+
+    def _rename(self, old: str, new: str) -> None:
         if old in self.new:
             self.new.add(new)
         if old in self.rows:
@@ -54,6 +104,8 @@ class Standing:
         self.indexes = {n: new if of == old else of for n, of in self.indexes.items()}
         self.types = {(new if of == old else of, c): t for (of, c), t in self.types.items()}
         self.keys = [each.renamed(old, new) for each in self.keys]
+        self.filled = {(new if of == old else of, c) for of, c in self.filled}
+        self.checks = {(new if of == old else of, n): c for (of, n), c in self.checks.items()}
 
 
 def look(connection: Connection) -> Standing:
@@ -64,6 +116,8 @@ def look(connection: Connection) -> Standing:
         _functions(connection),
         _types(connection),
         _keys(connection),
+        _filled(connection),
+        _checks(connection),
     )
 
 
@@ -140,3 +194,32 @@ def _functions(connection: Connection) -> set[str]:
          WHERE p.provolatile = 'v' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
     """
     return set(connection.execute(text(query)).scalars())
+
+
+def _filled(connection: Connection) -> set[tuple[str, str]]:
+    query = """
+        SELECT c.relname AS of, a.attname AS name
+          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+         WHERE c.relnamespace = 'public'::regnamespace AND a.attnotnull AND a.attnum > 0
+           AND NOT EXISTS (SELECT FROM pg_constraint n WHERE n.conrelid = c.oid
+                              AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum]
+                              AND NOT n.convalidated)
+    """
+    return {(row.of, row.name) for row in connection.execute(text(query))}
+
+
+def _checks(connection: Connection) -> dict[tuple[str, str], Check]:
+    query = """
+        SELECT c.relname AS of, k.conname AS name, k.convalidated AS valid,
+               pg_get_expr(k.conbin, k.conrelid) AS condition,
+               ARRAY(SELECT attname::text FROM pg_attribute
+                      WHERE attrelid = c.oid AND attnum = ANY (k.conkey)) AS columns
+          FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+         WHERE k.contype = 'c' AND c.relnamespace = 'public'::regnamespace
+    """
+    return {
+        (row.of, row.name): Check(
+            frozenset(row.columns), valid=row.valid, not_null=not_null(row.condition)
+        )
+        for row in connection.execute(text(query))
+    }

@@ -1,4 +1,4 @@
-"""Whether a column's new type keeps each value, or an ALTER of it fails.
+"""Whether a column's new type keeps each value, or an ALTER of it fails; and each row as it is.
 
 PostgreSQL casts as in an assignment: what is out of range is an error, but digits behind the
 point, parts of a second, a time zone and trailing blanks go without one.
@@ -24,6 +24,8 @@ _PADDED = "bpchar"
 _MOST = {"timestamp": 6, "timestamptz": 6, "time": 6, "timetz": 6}
 """The modifier that a type without one has."""
 _DIGITS = 2
+_LENGTHENED = {"varchar", "numeric", "varbit", *_MOST}
+"""What is written alike whatever the modifier, which is more room, and most of it without one."""
 
 
 def keeps_values(old: str, new: str) -> bool:
@@ -39,6 +41,24 @@ def keeps_values(old: str, new: str) -> bool:
         return not new_mods or _longer("numeric", (_INTEGERS[old_name], 0), new_mods)
     return {old_name, new_name} <= set(_INTEGERS) or (
         (old_name, new_name) in _KEPT and not new_mods
+    )
+
+
+def keeps_rows(old: str, new: str) -> bool:
+    """Tell whether PostgreSQL writes no row anew, and reads none, for a column's new type.
+
+    As ATColumnChangeRequiresRewrite in its tablecmds.c: the same bytes, or more room for them.
+    """
+    (old_name, old_mods, old_array), (new_name, new_mods, new_array) = map(_parsed, (old, new))
+    if old_array or new_array:
+        return (old_name, old_mods, old_array) == (new_name, new_mods, new_array)
+    if {old_name, new_name} <= _TEXTS and not new_mods:
+        return True
+    if old_name != new_name or old_mods == new_mods:
+        return old_name == new_name
+    more = old_mods[:1] <= new_mods[:1] and old_mods[1:] == new_mods[1:]
+    return old_name in _LENGTHENED and (
+        not new_mods or (more and _longer(old_name, old_mods, new_mods))
     )
 
 

@@ -6,117 +6,31 @@ command; PostgreSQL 14 to 18.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from pglast import Error, ast, enums, parse_sql
 from pglast.stream import RawStream
 
 from stage1_schema.ops import blocks
+from stage1_schema.ops.effects import (
+    BUILD,
+    CATALOGUE,
+    CHANGED_ROWS,
+    ONLINE,
+    REFERENCE,
+    ROWS,
+    SCAN,
+    TRIGGER,
+    Check,
+    Effect,
+    Hazard,
+    strongest,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-
-class Hazard(StrEnum):
-    """What `stage1 upgrade --allow` wants to hear by name."""
-
-    DELETES_DATA = "deletes data"
-    REWRITES_TABLE = "rewrites table"
-    BLOCKS_WRITES = "blocks writes"
-    BLOCKS_READS = "blocks reads and writes"
-    PUTS_DATA_AWAY = "puts data away"
-    CHANGES_ROWS = "changes many rows"
-    CHANGES_VALUES = "changes values"
-    CHANGES_NAMES = "changes names"
-    FAILS_ON_ROWS = "fails on rows"
-    CALLS_FUNCTION = "calls function"
-    DROPS_DEDUPLICATION = "drops deduplication"
-    MERGES_ROWS = "makes one row of rows that a key told apart"
-    NOT_REVERSIBLE = "not reversible"
-    UNKNOWN = "unknown statement"
-
-
-@dataclass(frozen=True)
-class Lock:
-    """A lock mode, whom it keeps waiting, and whether only for an instant."""
-
-    mode: str
-    blocks: str
-    instant: bool = True
-
-    def __str__(self) -> str:
-        if not self.blocks:
-            return f"{self.mode} (blocks nobody)"
-        how = "for an instant" if self.instant else "while it runs"
-        return f"{self.mode} (blocks {self.blocks} {how})"
-
-
-ROWS = Lock("ROW EXCLUSIVE", "")
-CHANGED_ROWS = Lock("ROW EXCLUSIVE", "writes of the same rows", instant=False)
-ONLINE = Lock("SHARE UPDATE EXCLUSIVE", "", instant=False)
-BUILD = Lock("SHARE", "writes", instant=False)
-TRIGGER = Lock("SHARE ROW EXCLUSIVE", "writes")
-REFERENCE = Lock("SHARE ROW EXCLUSIVE", "writes", instant=False)
-CATALOGUE = Lock("ACCESS EXCLUSIVE", "reads and writes")
-SCAN = Lock("ACCESS EXCLUSIVE", "reads and writes", instant=False)
-_ORDER = [None, ROWS, CHANGED_ROWS, ONLINE, BUILD, TRIGGER, REFERENCE, CATALOGUE, SCAN]
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What one statement does.
-
-    `lock` is on `tables` and on the tables of `indexes`; `references` are locked too, against
-    writes. `creates` names a table that is new with the statement, or with `may_stand` one that may
-    stand before it all the same; `defines` a function that may write; `calls` are the functions
-    that it runs. `retypes` has (table, column, new type) for each column whose type it changes,
-    without the type where an expression gives the values. `drops` has (table, what, name) for each
-    part that may take a foreign key along: a CONSTRAINT, a COLUMN, or the TABLE, without a name.
-    `renames` has (old, new name) for each table.
-    """
-
-    kind: str
-    tables: tuple[str, ...] = ()
-    lock: Lock | None = None
-    hazards: tuple[Hazard, ...] = ()
-    creates: str | None = None
-    may_stand: bool = False
-    indexes: tuple[str, ...] = ()
-    references: tuple[str, ...] = ()
-    defines: str | None = None
-    calls: tuple[str, ...] = ()
-    retypes: tuple[tuple[str, str, str], ...] = ()
-    drops: tuple[tuple[str, str, str], ...] = ()
-    renames: tuple[tuple[str, str], ...] = ()
-
-    def with_parts(self, parts: Sequence[Effect]) -> Effect:
-        """Return this effect and those of the statements inside."""
-        every = (self, *parts)
-        lock = max((each.lock for each in every), key=_ORDER.index)
-        together = {
-            name: tuple(dict.fromkeys(value for each in every for value in getattr(each, name)))
-            for name in (
-                "tables",
-                "hazards",
-                "indexes",
-                "references",
-                "calls",
-                "retypes",
-                "drops",
-                "renames",
-            )
-        }
-        return Effect(
-            self.kind,
-            lock=lock,
-            creates=self.creates,
-            may_stand=self.may_stand,
-            defines=self.defines,
-            **together,
-        )
-
+    from stage1_schema.ops.effects import Lock
 
 _SILENT = (
     ast.TransactionStmt,
@@ -259,7 +173,7 @@ def _rename(node: Any) -> Effect:  # noqa: ANN401
 
 def _alter(node: Any) -> Effect:  # noqa: ANN401
     parts = [_command(command) for command in node.cmds]
-    lock = max((lock for lock, _ in parts), key=_ORDER.index)
+    lock = strongest(lock for lock, _ in parts)
     hazards = tuple(dict.fromkeys(hazard for _, found in parts for hazard in found))
     name = (node.relation.relname,)
     if node.objtype == enums.ObjectType.OBJECT_INDEX:
@@ -282,7 +196,54 @@ def _alter(node: Any) -> Effect:  # noqa: ANN401
         references=_referenced(node),
         retypes=retypes,
         drops=drops,
+        alters=len(node.cmds),
+        checks=tuple(_checks(*name, node.cmds)),
+        fills=_those(node, C.AT_SetNotNull),
+        frees=_those(node, C.AT_DropNotNull),
+        validates=_those(node, C.AT_ValidateConstraint),
     )
+
+
+def _those(node: Any, kind: enums.AlterTableType) -> tuple[tuple[str, str], ...]:  # noqa: ANN401
+    table = node.relation.relname
+    return tuple((table, command.name) for command in node.cmds if command.subtype == kind)
+
+
+def _checks(table: str, commands: Any) -> Iterator[tuple[str, str, Check]]:  # noqa: ANN401
+    for each in commands:
+        check: Any = each.def_
+        added = each.subtype == C.AT_AddConstraint and check.conname
+        if added and check.contype == enums.ConstrType.CONSTR_CHECK:
+            said = check.raw_expr
+            parts: list[Any] = [said, *_walk(said)]
+            columns = [(each.fields or ())[-1] for each in parts if isinstance(each, ast.ColumnRef)]
+            yield (
+                table,
+                check.conname,
+                Check(
+                    frozenset(str(column.sval) for column in columns),
+                    valid=not check.skip_validation,
+                    not_null=_not_null(said),
+                ),
+            )
+
+
+def _not_null(expression: Any) -> bool:  # noqa: ANN401
+    """Tell whether a condition is `column IS NOT NULL`, and nothing else."""
+    return (
+        isinstance(expression, ast.NullTest)
+        and expression.nulltesttype == enums.NullTestType.IS_NOT_NULL
+        and isinstance(expression.arg, ast.ColumnRef)
+    )
+
+
+def not_null(condition: str) -> bool:
+    """Tell whether the SQL text of a condition is `column IS NOT NULL`, and nothing else."""
+    try:
+        select: Any = parse_sql(f"SELECT {condition}")[0].stmt
+    except Error:  # what a newer server writes
+        return False
+    return _not_null(select.targetList[0].val)
 
 
 def _new_type(command: Any) -> str:  # noqa: ANN401
@@ -378,7 +339,11 @@ _KNOWN: dict[str, Any] = {
     "ViewStmt": lambda node: Effect("CREATE VIEW", (node.view.relname,), CATALOGUE),
     "RenameStmt": _rename,
     "TruncateStmt": lambda node: Effect(
-        "TRUNCATE", tuple(r.relname for r in node.relations), CATALOGUE, (Hazard.DELETES_DATA,)
+        "TRUNCATE",
+        tuple(r.relname for r in node.relations),
+        CATALOGUE,
+        (Hazard.DELETES_DATA,),
+        cascades=node.behavior == enums.DropBehavior.DROP_CASCADE,
     ),
     "LockStmt": lambda node: Effect(
         "LOCK", tuple(r.relname for r in node.relations), SCAN, (Hazard.BLOCKS_READS,)
