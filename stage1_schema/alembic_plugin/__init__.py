@@ -17,6 +17,7 @@ def setup(plugin: Plugin) -> None:
         autogenerate,
         backfill,
         legacy_ops,
+        not_null,
         online,
         online_constraints,
         questdb_alter,

@@ -1,7 +1,8 @@
 """Checks and foreign keys without a long lock: NOT VALID in an instant, then VALIDATE.
 
 Validation reads the rows that stand while others write, outside the revision's transaction; it is
-safe to repeat. A row that breaks the constraint stops it: it then holds for new rows only.
+safe to repeat. They are read before as well: a row that breaks the constraint stops it with nothing
+changed, for one that is NOT VALID would refuse new rows already.
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ from alembic.operations import MigrateOperation, Operations, ops
 
 from stage1_schema.alembic_plugin.online import drop_constraint, outside, validated
 from stage1_schema.alembic_plugin.verbatim import Verbatim, quoted
+from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class BrokenRowsError(Stage1Error):
+    """A row that stands breaks the constraint that was to be added."""
 
 
 @Operations.register_operation("add_check_online")
@@ -31,13 +37,21 @@ class AddCheckOnlineOp(MigrateOperation):
     def add_check_online(
         cls, operations: Operations, name: str, table: str, condition: str
     ) -> None:
-        """Add CHECK `name` NOT VALID in an instant, then validate the rows that stand."""
+        """Add CHECK `name` NOT VALID in an instant, then validate the rows that stand.
+
+        Raises BrokenRowsError, and changes nothing, where one of them breaks it.
+        """
         operations.invoke(cls(name, table, condition))
 
     @property
     def definition(self) -> str:
         """What follows the constraint's name."""
         return f"CHECK ({self.condition})"
+
+    @property
+    def broken(self) -> str:
+        """The condition of a row that breaks it."""
+        return f"NOT ({self.condition})"
 
     def reverse(self) -> MigrateOperation:
         """Return the operation that drops the constraint."""
@@ -84,7 +98,8 @@ class AddForeignKeyOnlineOp(MigrateOperation):
     ) -> None:
         """Add foreign key `name` NOT VALID in an instant, then validate the rows that stand.
 
-        `actions` are `onupdate` and `ondelete`, such as `CASCADE`.
+        `actions` are `onupdate` and `ondelete`, such as `CASCADE`. Raises BrokenRowsError, and
+        changes nothing, where a row refers to none.
         """
         other: dict[str, Any] = {"referred": referred, "referred_columns": referred_columns}
         operations.invoke(cls(name, table, columns, **other, **actions))
@@ -100,6 +115,16 @@ class AddForeignKeyOnlineOp(MigrateOperation):
             for name, action in sorted(self.actions.items())
         )
         return f"FOREIGN KEY ({own}) REFERENCES {quoted(self.referred)} ({other}){actions}"
+
+    @property
+    def broken(self) -> str:
+        """The condition of a row that breaks it."""
+        own = [f"{quoted(self.table)}.{quoted(each)}" for each in self.columns]
+        other = [f"referred.{quoted(each)}" for each in self.referred_columns]
+        given = " AND ".join(f"{each} IS NOT NULL" for each in own)
+        same = " AND ".join(map(" = ".join, zip(other, own, strict=True)))
+        table = quoted(self.referred)
+        return f"{given} AND NOT EXISTS (SELECT FROM {table} AS referred WHERE {same})"
 
     def reverse(self) -> MigrateOperation:
         """Return the operation that drops the constraint."""
@@ -164,11 +189,28 @@ def unvalidated(operation: MigrateOperation) -> MigrateOperation:
 def _add(operations: Operations, operation: AddCheckOnlineOp | AddForeignKeyOnlineOp) -> None:
     found = validated(operations, operation.name, operation.table)
     if found is None:
+        _refuse_broken(operations, operation)
         table, name = quoted(operation.table), quoted(operation.name)
         statement = f"ALTER TABLE {table} ADD CONSTRAINT {name} {operation.definition} NOT VALID"
         operations.execute(Verbatim(statement))
     if found is not True:
         operations.invoke(ValidateOnlineOp(operation.name, operation.table))
+
+
+def _refuse_broken(
+    operations: Operations, operation: AddCheckOnlineOp | AddForeignKeyOnlineOp
+) -> None:
+    if operations.migration_context.as_sql:
+        return
+    query = f"SELECT * FROM {quoted(operation.table)} WHERE {operation.broken}"
+    with outside(operations, "validate"):
+        found = operations.get_bind().execute(Verbatim(f"{query} LIMIT 1")).first()
+    if found is not None:
+        raise BrokenRowsError(
+            f"{operation.table} has rows that break {operation.name}, {operation.definition}."
+            " It was not added.",
+            next_step=f"find them with {query}, mend them, and run the upgrade again.",
+        )
 
 
 @Operations.implementation_for(ValidateOnlineOp)

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from stage1_schema.alembic_plugin import online, touched
 from stage1_schema.alembic_plugin.alter import AlterOp, CommentOp
+from stage1_schema.alembic_plugin.not_null import SetNotNullOnlineOp
 from stage1_schema.alembic_plugin.online_constraints import (
     AddCheckOnlineOp,
     AddForeignKeyOnlineOp,
@@ -88,6 +89,7 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
         for each in flat
         if isinstance(each, DropSqlObjectOp) and each.kind == "function"
     }
+    yield from _filled(flat, tables)
     gone, early = _gone(context, flat), _early(flat)
     made = {
         key: (each, new)
@@ -121,6 +123,20 @@ def _steps(context: MigrationContext, flat: list[MigrateOperation]) -> Iterator[
         elif online_again and (key[0], type(online_again)) in replaced:
             # The new one holds by then.
             yield _Step((old, *comments), (_drop(key, old),), (online_again, *recalled))
+
+
+def _filled(flat: list[MigrateOperation], tables: set[str]) -> Iterator[_Step]:
+    """Yield columns that become NOT NULL, but where a key or an identity needs that before."""
+    needed = {_table(each) for each in flat if isinstance(each, AlterOp | ops.CreatePrimaryKeyOp)}
+    for each in flat:
+        if (
+            isinstance(each, ops.AlterColumnOp)
+            and each.modify_nullable is False
+            and each.table_name not in tables | needed
+        ):
+            each.modify_nullable = None  # what else changes stays
+            new = SetNotNullOnlineOp(each.table_name, each.column_name)
+            yield _Step((each,) * (not each.has_changes()), (new,), (new.reverse(),))
 
 
 def _comments(

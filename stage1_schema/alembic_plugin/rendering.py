@@ -11,6 +11,7 @@ from alembic.operations import ops
 from alembic.script import write_hooks
 
 from stage1_schema import sql
+from stage1_schema.alembic_plugin.not_null import SetNotNullOnlineOp
 from stage1_schema.alembic_plugin.online import (
     CreateIndexOnlineOp,
     CreateUniqueOnlineOp,
@@ -77,6 +78,7 @@ def _render_create(_: object, operation: CreateQuestDBTableOp) -> str:
 @renderers.dispatch_for(AddCheckOnlineOp)
 @renderers.dispatch_for(AddForeignKeyOnlineOp)
 @renderers.dispatch_for(ValidateOnlineOp)
+@renderers.dispatch_for(SetNotNullOnlineOp)
 def _render(_: object, operation: MigrateOperation) -> str:
     name, *arguments = operation.to_diff_tuple()
     named = arguments.pop() if isinstance(arguments[-1], dict) else {}

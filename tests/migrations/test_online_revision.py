@@ -8,6 +8,8 @@ from stage1_schema.ops import migrate, plan
 from tests.migrations.catalogue import catalogue
 
 SKIP = ("questdb=skip",)
+CATALOGUE_LOCK = "ACCESS EXCLUSIVE (blocks reads and writes for an instant)"
+SCAN_LOCK = "ACCESS EXCLUSIVE (blocks reads and writes while it runs)"
 BY_HAND = """
 DROP INDEX ix_walkforward_runs_completed_at;
 CREATE INDEX ix_walkforward_runs_completed_at ON walkforward_runs (started_at) WHERE status > 'A';
@@ -126,6 +128,56 @@ def test_column_and_its_index_become_two_revisions(migrated, config, checkout, m
     assert structure(migrated) == before
     command.upgrade(config, "head")
     command.check(config)
+
+
+NOT_NULL = [
+    pytest.param(["datasets.symbol"], "", [], id="alone"),
+    pytest.param(["datasets.symbol", "datasets.source"], "", [], id="two"),
+    pytest.param(
+        ["datasets.symbol"],
+        "COMMENT ON COLUMN datasets.symbol IS 'by hand'",
+        ["op.alter_column"],
+        id="with a comment",
+    ),
+    pytest.param(
+        ["stage1_jobs.total"],
+        "ALTER TABLE stage1_jobs ALTER total TYPE real",
+        ["op.alter_column"],
+        id="with a type",
+    ),
+    pytest.param(
+        [], "ALTER TABLE datasets ADD number int", ["op.execute"] * 3, id="an identity needs it"
+    ),
+]
+
+
+@pytest.mark.parametrize(("columns", "by_hand", "plain"), NOT_NULL)
+def test_not_null_is_set_beside_writers(
+    migrated, connection, config, checkout, models, columns, by_hand, plain
+):
+    if "number" in by_hand:
+        models.tables["datasets"].append_column(
+            sa.Column("number", sa.Integer(), sa.Identity(), nullable=False)
+        )
+    connection.execute(by_hand or "SELECT 1")
+    for table, name in (each.split(".") for each in columns):
+        models.tables[table].c[name].nullable = False
+    before = catalogue(migrated)
+    bodies = [each.split("def downgrade") for each in generate(config, checkout)]
+    made = [line for up, _ in bodies for line in up.splitlines() if "set_not_null_online" in line]
+    said = ('"{}", "{}"'.format(*each.split(".")) for each in columns)
+    assert made == [f"    op.set_not_null_online({each})" for each in said]
+    assert [each for up, _ in bodies for each in operations(up) if "online" not in each] == plain
+    online = plan.make(config.attributes["settings"], SKIP).revisions[-1]
+    locks = {str(lock.lock) for each in online.postgres for lock in each.locks}
+    assert (CATALOGUE_LOCK in locks, SCAN_LOCK in locks) == (True, not columns)
+    command.upgrade(config, "head")
+    command.check(config)
+    head = catalogue(migrated)
+    command.downgrade(config, "0013")
+    assert catalogue(migrated) == before
+    command.upgrade(config, "head")
+    assert catalogue(migrated) == head
 
 
 def test_a_column_that_goes_takes_its_index_along(migrated, connection, config, checkout):
