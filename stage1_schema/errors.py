@@ -17,6 +17,17 @@ class Stage1Error(Exception):
         super().__init__(f"{text} Next: {next_step}" if next_step else text)
 
 
+class NoPythonError(Stage1Error):
+    """A revision, which is loaded by its path, is no Python."""
+
+    def __init__(self, error: SyntaxError) -> None:
+        """Say where."""
+        super().__init__(
+            f"{error.filename}, line {error.lineno}: {error.msg}.",
+            next_step="correct it, or restore it from git.",
+        )
+
+
 class SettingsError(Stage1Error):
     """The settings cannot be used."""
 

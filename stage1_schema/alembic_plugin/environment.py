@@ -29,7 +29,7 @@ from stage1_schema.alembic_plugin.questdb_ops import QuestDBTarget, questdb_scri
 from stage1_schema.alembic_plugin.runner import Runner
 from stage1_schema.alembic_plugin.verbatim import literal
 from stage1_schema.connect import engine, plain_errors
-from stage1_schema.errors import Stage1Error
+from stage1_schema.errors import NoPythonError, Stage1Error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -310,6 +310,8 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except Stage1Error as error:
         raise CommandError(str(error)) from error
+    except SyntaxError as error:
+        raise CommandError(str(NoPythonError(error))) from error
     except CommandError as error:
         if not isinstance(error.__cause__, ResolutionError):
             raise

@@ -11,7 +11,7 @@ import click
 
 from stage1_schema import settings
 from stage1_schema.cli import console
-from stage1_schema.errors import Stage1Error
+from stage1_schema.errors import NoPythonError, Stage1Error
 
 COMMANDS = (
     "backup",
@@ -88,11 +88,8 @@ def main() -> None:
     except BrokenPipeError:  # the reader, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except SyntaxError as error:  # of a revision: they are loaded by path
-        console.fail(
-            f"{error.filename}, line {error.lineno}: {error.msg}."
-            " Next: correct it, or restore it from git."
-        )
+    except SyntaxError as error:
+        console.fail(str(NoPythonError(error)))
         sys.exit(1)
     except Exception as error:
         from questdb_ddl.errors import QuestDBDDLError  # noqa: PLC0415 - slow to import

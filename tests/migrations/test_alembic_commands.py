@@ -134,6 +134,20 @@ def test_file_for_questdb_that_cannot_be_written_is_one_line(checkout, both):
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["upgrade", "head"], ["upgrade", "head", "--sql"], ["downgrade", "base"], ["check"]],
+    ids=" ".join,
+)
+def test_revision_that_is_no_python_is_one_line(checkout, both, arguments):
+    (checkout / "migrations" / "versions" / "9998_new.py").write_text("def upgrade(:\n")
+    told = alembic(checkout, both, *arguments, code=255)
+    assert "Traceback" not in told
+    (line,) = [each for each in told.splitlines() if "FAILED" in each]
+    assert "9998_new.py, line 1: " in line
+    assert line.endswith("Next: correct it, or restore it from git.")
+
+
 def test_offline_script_needs_no_server_and_no_settings(checkout, both):
     done = subprocess.run(
         [ALEMBIC, "upgrade", "head", "--sql"],
