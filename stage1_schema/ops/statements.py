@@ -6,12 +6,13 @@ command; PostgreSQL 14 to 18.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pglast import Error, ast, enums, parse_sql
 from pglast.stream import RawStream
 
-from stage1_schema.ops import blocks
+from stage1_schema.ops import blocks, maintenance
 from stage1_schema.ops.effects import (
     BUILD,
     CATALOGUE,
@@ -117,11 +118,20 @@ def _walk(node: Any) -> Iterator[Any]:  # noqa: ANN401
 
 
 def _create_table(node: Any) -> Effect:  # noqa: ANN401
-    table = node.relation
+    return _made("CREATE TABLE", node.relation, node)
+
+
+def _create_table_as(node: Any) -> Effect:  # noqa: ANN401
+    view = node.objtype == enums.ObjectType.OBJECT_MATVIEW
+    kind = "CREATE MATERIALIZED VIEW" if view else "CREATE TABLE AS"
+    return replace(_made(kind, node.into.rel, node), calls=tuple(_calls(node)))
+
+
+def _made(kind: str, table: Any, node: Any) -> Effect:  # noqa: ANN401
     # A temporary one, or one of another schema, does not replace the one that stands.
     beside = table.relpersistence == "t" or table.schemaname not in (None, "public")
     return Effect(
-        "CREATE TABLE",
+        kind,
         creates=table.relname,
         may_stand=beside or bool(node.if_not_exists),
         references=_referenced(node),
@@ -315,6 +325,15 @@ def _rows(kind: str, lock: Lock, *hazards: Hazard) -> Any:  # noqa: ANN401
     return found
 
 
+def _merge(node: Any) -> Effect:  # noqa: ANN401
+    kinds = enums.CmdType
+    does = {each.commandType for each in node.mergeWhenClauses}
+    changes = bool(does & {kinds.CMD_DELETE, kinds.CMD_UPDATE})
+    hazards = (Hazard.DELETES_DATA,) * (kinds.CMD_DELETE in does)
+    found: Effect = _rows("MERGE", CHANGED_ROWS if changes else ROWS, *hazards)(node)
+    return replace(found, hazards=found.hazards + (Hazard.CHANGES_ROWS,) * changes)
+
+
 def _function(node: Any) -> Effect:  # noqa: ANN401
     """Return the function where it may write: one that is not volatile may not."""
     said = {option.defname: option.arg for option in node.options or ()}
@@ -348,6 +367,11 @@ _KNOWN: dict[str, Any] = {
     "LockStmt": lambda node: Effect(
         "LOCK", tuple(r.relname for r in node.relations), SCAN, (Hazard.BLOCKS_READS,)
     ),
+    "VacuumStmt": maintenance.vacuum,
+    "ClusterStmt": maintenance.cluster,
+    "ReindexStmt": maintenance.reindex,
+    "CreateTableAsStmt": _create_table_as,
+    "MergeStmt": _merge,
     "SelectStmt": lambda node: Effect("SELECT", calls=tuple(_calls(node))),
     "CreateFunctionStmt": _function,
     "UpdateStmt": _rows("UPDATE", CHANGED_ROWS, Hazard.CHANGES_ROWS),

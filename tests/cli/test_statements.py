@@ -120,6 +120,28 @@ CASES = [
         CHANGES,
         instant=False,
     ),
+    case("CREATE TABLE x AS SELECT a FROM t", None),
+    case("CREATE MATERIALIZED VIEW x AS SELECT a FROM t", None),
+    case(
+        "MERGE INTO t USING u ON a = id WHEN MATCHED THEN UPDATE SET m2 = 1",
+        "ROW EXCLUSIVE",
+        CHANGES,
+        instant=False,
+    ),
+    case(
+        "MERGE INTO t USING u ON a = id WHEN MATCHED AND a > 5 THEN DELETE"
+        " WHEN NOT MATCHED THEN INSERT (b) VALUES (0)",
+        "ROW EXCLUSIVE",
+        DELETES,
+        CHANGES,
+        instant=False,
+    ),
+    case(
+        "MERGE INTO t USING u ON a = id WHEN NOT MATCHED THEN INSERT (b) VALUES (0)",
+        "ROW EXCLUSIVE",
+    ),
+    case("ANALYZE t", "SHARE UPDATE EXCLUSIVE", instant=False),
+    case("CLUSTER t USING i", EXCLUSIVE, REWRITES, READS, instant=False),
     case("DO $$ BEGIN DROP TABLE t CASCADE; END $$", EXCLUSIVE, DELETES),
     case("DO $$ BEGIN EXECUTE 'DROP TABLE ' || 't CASCADE'; END $$", EXCLUSIVE, UNKNOWN),
     case("DO $$ BEGIN IF false THEN PERFORM 1; END IF; END $$", None),
@@ -177,6 +199,10 @@ def test_statement_does_what_is_said(tables, statement, lock, instant, other, ha
     [
         ("CREATE INDEX CONCURRENTLY j ON t (a)", "SHARE UPDATE EXCLUSIVE"),
         ("DROP INDEX CONCURRENTLY i", "SHARE UPDATE EXCLUSIVE"),
+        ("REINDEX TABLE CONCURRENTLY t", "SHARE UPDATE EXCLUSIVE"),
+        ("VACUUM t", "SHARE UPDATE EXCLUSIVE"),
+        ("VACUUM (FULL false) t", "SHARE UPDATE EXCLUSIVE"),
+        ("ANALYZE", "SHARE UPDATE EXCLUSIVE"),
     ],
 )
 def test_concurrent_statement_blocks_nobody(statement, lock):
@@ -185,10 +211,28 @@ def test_concurrent_statement_blocks_nobody(statement, lock):
 
 
 @pytest.mark.parametrize(
+    ("statement", "tables", "indexes"),
+    [
+        ("VACUUM FULL t", ("t",), ()),
+        ("VACUUM (FULL true) t", ("t",), ()),
+        ("REINDEX TABLE t", ("t",), ()),
+        ("REINDEX INDEX i", (), ("i",)),
+    ],
+)
+def test_maintenance_that_blocks(statement, tables, indexes):
+    """What the server cannot do in a transaction that is rolled back, or does behind an index."""
+    found = effect(statement)
+    assert (found.tables, found.indexes, found.lock.mode) == (tables, indexes, EXCLUSIVE)
+    assert READS in found.hazards
+
+
+@pytest.mark.parametrize(
     "statement",
     [
-        "VACUUM t",
-        "CREATE TABLE x AS SELECT 1 AS a",
+        "VACUUM FULL",
+        "CLUSTER",
+        "REINDEX SCHEMA public",
+        "LISTEN t",
         "DO LANGUAGE plpython3u 'pass'",
         "DO $$ DECLARE s text := 'DROP TABLE t'; BEGIN EXECUTE s; END $$",
         "DO $$ BEGIN EXECUTE 'GRANT SELECT ON t TO x; DROP TABLE t'; END $$",
