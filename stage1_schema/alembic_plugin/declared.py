@@ -147,10 +147,11 @@ def _round(
     made: list[SqlObject] = []
     failed: dict[SqlObject, DBAPIError] = {}
     for each in files:
-        try:
-            with connection.begin_nested():
-                connection.execute(Verbatim(_moved(each.text, schema)))
+        body = _moved(each.text, schema)
+        try:  # in one message to the server
+            connection.execute(Verbatim(f"SAVEPOINT file;\n{body}\n;RELEASE SAVEPOINT file"))
         except DBAPIError as error:
+            connection.execute(text("ROLLBACK TO SAVEPOINT file"))
             failed[each] = error
         else:
             made.append(each)

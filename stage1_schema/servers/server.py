@@ -213,12 +213,14 @@ class LocalServer(ABC):
             if not port or problem:
                 port = free_port()
             (self.directory / "port").write_text(str(port), encoding="ascii")
-            process = self._launch(self._command(port))
+            process: psutil.Process | None = None
             try:
+                process = self._launch(self._command(port))
                 self._wait(process, port)
             except BaseException as error:
                 with suppress(psutil.NoSuchProcess):
-                    process.kill()
+                    if process is not None:
+                        process.kill()
                 problem = port_problem(port)
                 lost = isinstance(error, ServerStartError) and problem and not self._asked_port
                 if not lost or attempt == PORT_ATTEMPTS:
@@ -244,7 +246,7 @@ class LocalServer(ABC):
         try:
             return psutil.Process(int(shell.stdout))
         except psutil.NoSuchProcess:
-            raise self._failure(f"{self.name} ended as soon as it was started.") from None
+            raise self._failure(f"{self.name} did not start.") from None
 
     def _wait(self, process: psutil.Process, port: int) -> None:
         deadline = time.monotonic() + self.start_timeout
