@@ -5,7 +5,8 @@ Each line on stdin is a JSON object: `environment`, `arguments` (of -x), and the
 counts what is sent: to PostgreSQL every statement of every SQLAlchemy connection and every commit,
 to QuestDB every change. Before that number of that store it kills itself, or tells so and waits
 for a line on stdin. The answer is a line too: `code`, `told` and, of a run to its end, `counts`,
-the `order` of the stores, and `stamps`, the numbers of the statements that stamp a revision.
+the `order` of the stores, and of each revision how many statements were sent to PostgreSQL when
+it had `begun`, and when it `stamps`.
 What is sent after a statement is the next one, so "before each" is every boundary. Nothing here
 names a revision.
 """
@@ -33,6 +34,7 @@ class Boundaries:
         self.action = action
         self.counts = {"postgres": 0, "questdb": 0}
         self.order = []
+        self.begun = []
         self.stamps = []
 
     def sent(self, *arguments):
@@ -61,6 +63,11 @@ def upgrade(boundaries, environment, arguments):
     os.environ.update(environment)
     event.listen(Engine, "before_cursor_execute", boundaries.sent)
     event.listen(Engine, "commit", lambda *_: boundaries.reached("postgres"))
+
+    def told(line):
+        if line.startswith("Running upgrade"):
+            boundaries.begun.append(boundaries.counts["postgres"])
+
     execute = Client.execute
 
     def counted(self, sql):
@@ -68,7 +75,7 @@ def upgrade(boundaries, environment, arguments):
         execute(self, sql)
 
     Client.execute = counted
-    migrate.upgrade(settings.load(), arguments=arguments)
+    migrate.upgrade(settings.load(), arguments=arguments, progress=told)
 
 
 def run(request, told):
@@ -83,7 +90,7 @@ def run(request, told):
     except Exception as error:  # noqa: BLE001 - whatever it is, the test tells it
         print(f"{type(error).__name__}: {error}", flush=True)
         os._exit(1)
-    done = {key: getattr(boundaries, key) for key in ("counts", "order", "stamps")}
+    done = {key: getattr(boundaries, key) for key in ("counts", "order", "begun", "stamps")}
     print(json.dumps(done), flush=True)
     os._exit(0)
 

@@ -3,11 +3,11 @@
 The boundaries are counted as they are reached, so a new revision is covered unnamed.
 """
 
-import itertools
 import json
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -95,14 +95,38 @@ def upgrades():
 
 
 @pytest.fixture(scope="module")
-def filled(server_with_roles):
-    """The name of a database at 0001 with a row in each table, so that fills have work."""
-    with created(server_with_roles) as settings:
-        command.upgrade(migrate.config(settings, SKIP), "0001")
-        with client(settings, ROLES.owner) as connection:
-            for statement in ROWS:
-                connection.execute(statement)
-        yield settings.postgres.database
+def standing(server_with_roles):
+    """The names of a database at each revision, with a row in each table: fills have work."""
+    with ExitStack() as databases:
+        names = []
+        for number in range(1, int(migrate.head()) + 1):
+            settings = databases.enter_context(created(server_with_roles, *names[-1:]))
+            command.upgrade(migrate.config(settings, SKIP), f"{number:04d}")
+            if not names:
+                with client(settings, ROLES.owner) as connection:
+                    for statement in ROWS:
+                        connection.execute(statement)
+            names.append(settings.postgres.database)
+        yield names
+
+
+@pytest.fixture(scope="module")
+def filled(standing):
+    return standing[0]
+
+
+@pytest.fixture(scope="module")
+def boundaries(server_with_roles, standing, upgrades):
+    """Every boundary behind 0001: the database it is reached from soonest, and its number there."""
+    found = []
+    for name in standing[:-1]:
+        with created(server_with_roles, name) as settings:
+            done = upgrades.finished(settings)
+        first = done["begun"][0] if found else 0  # until then it is the same from each
+        found += [(name, number + 1) for number in range(first, done["stamps"][0] + AFTER)]
+    assert len(done["stamps"]) == len(done["begun"]) == 1
+    assert len(found) > 100
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +151,13 @@ def check(settings, at_head):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS), ids=lambda n: f"part {n + 1} of {PARTS}")
-def test_killed_at_any_statement_of_postgres(server_with_roles, filled, at_head, upgrades, part):
-    for point in itertools.count(part + 1, PARTS):
-        with created(server_with_roles, filled) as settings:
-            done = upgrades.run(settings, "postgres", point, "kill")
-            if done["code"] == 0:  # a fill sends more where it gives a batch up
-                assert point > done["counts"]["postgres"] > 100
-                break
+def test_killed_at_any_statement_of_postgres(
+    server_with_roles, boundaries, at_head, upgrades, part
+):
+    for point in boundaries[part::PARTS]:
+        name, number = point
+        with created(server_with_roles, name) as settings:
+            done = upgrades.run(settings, "postgres", number, "kill")
             assert done["code"] == -signal.SIGKILL, (point, done["told"])
             upgrades.whole(settings)
             assert check(settings, at_head) == [1] * len(TABLES), point
