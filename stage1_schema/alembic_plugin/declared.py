@@ -146,15 +146,17 @@ def _round(
     """Create what can be created now; return that, and what could not and why."""
     made: list[SqlObject] = []
     failed: dict[SqlObject, DBAPIError] = {}
+    connection.execute(text("SAVEPOINT file"))
     for each in files:
         body = _moved(each.text, schema)
-        try:  # in one message to the server
-            connection.execute(Verbatim(f"SAVEPOINT file;\n{body}\n;RELEASE SAVEPOINT file"))
+        try:  # in one message, behind which the next one's savepoint stands
+            connection.execute(Verbatim(f"{body}\n;RELEASE SAVEPOINT file;SAVEPOINT file"))
         except DBAPIError as error:
             connection.execute(text("ROLLBACK TO SAVEPOINT file"))
             failed[each] = error
         else:
             made.append(each)
+    connection.execute(text("RELEASE SAVEPOINT file"))
     return made, failed
 
 

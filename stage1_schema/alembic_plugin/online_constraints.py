@@ -120,11 +120,11 @@ class AddForeignKeyOnlineOp(MigrateOperation):
     def broken(self) -> str:
         """The condition of a row that breaks it."""
         own = [f"{quoted(self.table)}.{quoted(each)}" for each in self.columns]
-        other = [f"referred.{quoted(each)}" for each in self.referred_columns]
+        other = [f"_referred.{quoted(each)}" for each in self.referred_columns]
         given = " AND ".join(f"{each} IS NOT NULL" for each in own)
         same = " AND ".join(map(" = ".join, zip(other, own, strict=True)))
         table = quoted(self.referred)
-        return f"{given} AND NOT EXISTS (SELECT FROM {table} AS referred WHERE {same})"
+        return f"{given} AND NOT EXISTS (SELECT FROM {table} AS _referred WHERE {same})"
 
     def reverse(self) -> MigrateOperation:
         """Return the operation that drops the constraint."""

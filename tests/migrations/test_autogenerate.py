@@ -286,8 +286,18 @@ def test_table_whose_name_needs_quotes_is_refused(developer, models):
         command.check(developer.config)
 
 
-def test_wrong_body_names_its_file(developer):
-    developer.edit("functions/stage1_touch.sql", ("RETURN NEW", "RETURM NEW"))
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(("RETURN NEW", "RETURM NEW"), id="in the body"),
+        pytest.param(("CREATE OR REPLACE", "CREAT OR REPLACE"), id="no statement"),
+        pytest.param(("CREATE OR REPLACE", "/* CREATE OR REPLACE"), id="a comment left open"),
+        pytest.param(("LANGUAGE plpgsql", "LANGUAGE 'plpgsql"), id="a quote left open"),
+        pytest.param(("LANGUAGE plpgsql", "LANGUAGE nolang"), id="what is not there"),
+    ],
+)
+def test_wrong_body_names_its_file(developer, edit):
+    developer.edit("functions/stage1_touch.sql", edit)
     with pytest.raises(Exception, match=r"functions/stage1_touch.sql cannot be created") as told:
         command.check(developer.config)
     assert isinstance(told.value.__cause__ or told.value, Stage1Error)
