@@ -266,8 +266,9 @@ def _as_stands(found: Effect, stands: Standing) -> Effect:
     if found.alters != len(found.fills) * unread + len(found.retypes) * unwritten:
         return found
     gone = {Hazard.REWRITES_TABLE}
-    checked = any(stands.checked(table, column) for table, column, _ in found.retypes)
-    if not checked:
+    columns = [(table, column) for table, column, _ in found.retypes]
+    keys = _touched(stands, ((table, "COLUMN", column) for table, column in columns))
+    if not keys and not any(stands.checked(*each) for each in columns):
         gone |= {Hazard.BLOCKS_READS}
         found = replace(found, lock=CATALOGUE)
     return replace(found, hazards=tuple(each for each in found.hazards if each not in gone))
