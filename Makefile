@@ -29,16 +29,16 @@ reset: install ## Empty and rebuild both stores (not local: CONFIRM=<database>)
 	@$(BIN)/stage1 reset $(if $(CONFIRM),--confirm '$(CONFIRM)')
 
 test: install ## Run the tests on servers that they start themselves
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 test-postgres-matrix: install ## Run what depends on the version on PostgreSQL 14, 16 and 18
 	@for version in $(POSTGRES_VERSIONS); do echo "PostgreSQL $$version"; \
-	  $(BIN)/python -m pytest -q -n 2 --dist worksteal --postgres-version $$version \
+	  $(BIN)/python -m pytest -q -n 3 --dist worksteal --postgres-version $$version \
 	    $(POSTGRES_TESTS) || exit 1; done
 
 test-questdb-matrix: install ## Run the core tests on QuestDB 8.2.0 and 9.0.3
 	@for version in $(QUESTDB_VERSIONS); do echo "QuestDB $$version"; \
-	  $(BIN)/python -m pytest -q -n 2 --dist worksteal -m core --questdb-version $$version tests/questdb || exit 1; done
+	  $(BIN)/python -m pytest -q -n 3 --dist worksteal -m core --questdb-version $$version tests/questdb || exit 1; done
 
 check: install ## Lint, type-check and test on every version: what CI runs
 	@$(BIN)/ruff check

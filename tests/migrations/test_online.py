@@ -199,21 +199,22 @@ def losing_connection(owner, at=0):
 
 @pytest.mark.parametrize(("up", "down", "_broken"), ONLINE)
 def test_interrupted_run_is_taken_up(online, owner, up, down, _broken):
-    """Wherever it is."""
+    """Wherever it is, from the first look at the rows on."""
     config = online(up, down)
     owner.execute(DATASET)
     owner.execute("UPDATE datasets SET symbol = dataset_slug")
     with losing_connection(owner) as sent:
         command.upgrade(config, "head")
     made = column(owner)
-    for at in range(1, len(sent) + 1):
+    first = next(n for n, statement in enumerate(sent, 1) if '"datasets"' in statement)
+    for at in range(first, len(sent) + 1):
         command.downgrade(config, "-1")
         assert column(owner) == {}
         with losing_connection(owner, at), pytest.raises(Exception, match=r"connection|closed"):
             command.upgrade(config, "head")
         command.upgrade(config, "head")
         assert column(owner) == made
-    assert len(sent) > 5
+    assert len(sent) - first > 5
 
 
 FILLED = (

@@ -8,9 +8,18 @@ import pytest
 from stage1_schema.servers.binaries import questdb_jar
 from stage1_schema.servers.questdb import LocalQuestDB
 
-POOLS = ("shared", "http", "wal.apply", "view.compiler", "mat.view.refresh", "export")
+POOLS = (
+    "shared",
+    "http",
+    "wal.apply",
+    "view.compiler",
+    "mat.view.refresh",
+    "export",
+    "line.tcp.io",
+    "line.tcp.writer",
+)
 RESTING = {f"{pool}.worker.nap.threshold": "20" for pool in POOLS}
-"""Threads without work sleep for 1 ms after 100 looks, not 7,000: half the processor time.
+"""Threads without work sleep for 1 ms after 20 looks, not 7,000: half the processor time.
 
 Not for a server that is killed: 9.3.4 then came up without a table that an ALTER had been sent to.
 """

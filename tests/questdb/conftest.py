@@ -9,7 +9,7 @@ from questdb_ddl import Client, QueryError, TableSuspended, live_tables
 from questdb_ddl.render import drop_table
 from stage1_schema.servers.binaries import questdb_jar
 from stage1_schema.servers.questdb import LocalQuestDB
-from tests.plugins.questdb import kept
+from tests.plugins.questdb import RESTING, kept
 from tests.questdb.rebuilding import HOUR, JANUARY, ROWS, table_of
 
 _NUMBERS = itertools.count()
@@ -84,6 +84,7 @@ def suspend(client):
 def other_server(tmp_path_factory):
     """A QuestDB as it is found in the field: a login, daily partitions, telemetry."""
     settings = {
+        **RESTING,
         "http.user": OTHER_USER,
         "http.password": OTHER_PASSWORD.encode("ascii", "backslashreplace").decode(),
         "line.default.partition.by": "DAY",
@@ -112,7 +113,7 @@ def tcp_server(tmp_path_factory, questdb_version):
         tmp_path_factory.mktemp("tcp"),
         jar=questdb_jar(questdb_version),
         ilp_tcp=True,
-        settings={"line.tcp.commit.interval.default": "200"},
+        settings={**RESTING, "line.tcp.commit.interval.default": "200"},
     ) as server:
         yield from kept("tcp_server", server)
 
