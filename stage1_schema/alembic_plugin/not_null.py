@@ -43,7 +43,7 @@ class SetNotNullOnlineOp(MigrateOperation):
     @property
     def check(self) -> AddCheckOnlineOp:
         """The CHECK that stands on the way."""
-        name = f"not_null_{self.column}"[:_NAME_LENGTH]
+        name = f"stage1_not_null_{self.column}"[:_NAME_LENGTH]
         return AddCheckOnlineOp(name, self.table, f"{quoted(self.column)} IS NOT NULL")
 
     def reverse(self) -> MigrateOperation:

@@ -80,9 +80,10 @@ class Effect:
     that it runs. `retypes` has (table, column, new type) for each column whose type it changes,
     without the type where an expression gives the values. `drops` has (table, what, name) for each
     part that may take a foreign key along: a CONSTRAINT, a COLUMN, or the TABLE, without a name.
-    `renames` has (old, new name) for each table. `alters` counts the commands of an ALTER TABLE;
-    `fills` and `frees` are (table, column) of its SET and DROP NOT NULL, `checks` (table, name,
-    CHECK) that it adds, and `validates` (table, name) of a constraint.
+    `renames` has (old, new name) for each table, `moves` (table, old name) for each column.
+    `alters` counts the commands of an ALTER TABLE; `fills` and `frees` are (table, column) of its
+    SET and DROP NOT NULL, `checks` (table, name, CHECK) that it adds, and `validates` (table, name)
+    of a constraint.
     """
 
     kind: str
@@ -99,6 +100,7 @@ class Effect:
     retypes: tuple[tuple[str, str, str], ...] = ()
     drops: tuple[tuple[str, str, str], ...] = ()
     renames: tuple[tuple[str, str], ...] = ()
+    moves: tuple[tuple[str, str], ...] = ()
     alters: int = 0
     fills: tuple[tuple[str, str], ...] = ()
     frees: tuple[tuple[str, str], ...] = ()

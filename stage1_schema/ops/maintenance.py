@@ -10,23 +10,26 @@ from stage1_schema.ops.effects import ONLINE, SCAN, Effect, Hazard
 
 _EXCLUSIVE = (Hazard.BLOCKS_READS,)
 _ANEW = (Hazard.REWRITES_TABLE, Hazard.BLOCKS_READS)
-_ALL = Effect("", hazards=(Hazard.UNKNOWN,))
+_ALL = (Hazard.UNKNOWN,)
 """Of every table: which ones is not in the statement."""
+_ON = {"true", "on", "1"}
 
 
 def vacuum(node: Any) -> Effect:  # noqa: ANN401 - pglast's nodes
     """Return the effect of VACUUM and ANALYZE; the latter blocks nobody, whichever table it is."""
     kind = "VACUUM" if node.is_vacuumcmd else "ANALYZE"
     tables = tuple(each.relation.relname for each in node.rels or ())
-    if _said(node.options, "full"):
-        return Effect("VACUUM FULL", tables, SCAN, _ANEW) if tables else _ALL
-    return Effect(kind, tables, ONLINE)
+    if not _said(node.options, "full"):
+        return Effect(kind, tables, ONLINE)
+    if not tables:
+        return Effect("VACUUM FULL", hazards=_ALL)
+    return Effect("VACUUM FULL", tables, SCAN, _ANEW)
 
 
 def cluster(node: Any) -> Effect:  # noqa: ANN401
     """Return the effect of CLUSTER."""
     if node.relation is None:
-        return _ALL
+        return Effect("CLUSTER", hazards=_ALL)
     return Effect("CLUSTER", (node.relation.relname,), SCAN, _ANEW)
 
 
@@ -40,7 +43,7 @@ def reindex(node: Any) -> Effect:  # noqa: ANN401
         return Effect(kind, (), lock, hazards, indexes=(node.relation.relname,))
     if node.kind == kinds.REINDEX_OBJECT_TABLE:
         return Effect(kind, (node.relation.relname,), lock, hazards)
-    return _ALL
+    return Effect(kind, hazards=_ALL)
 
 
 def _said(options: Any, name: str) -> bool:  # noqa: ANN401
@@ -50,6 +53,3 @@ def _said(options: Any, name: str) -> bool:  # noqa: ANN401
         arg is None or str(getattr(arg, "sval", getattr(arg, "ival", ""))).lower() in _ON
         for arg in given
     )
-
-
-_ON = {"true", "on", "1"}

@@ -66,6 +66,10 @@ class Standing:
         for table, what, name in found.drops:
             if what == "CONSTRAINT":
                 self.checks.pop((table, name), None)
+            elif what == "COLUMN":
+                self._forget(table, name)
+        for column in found.moves:
+            self._forget(*column)
         self.checks.update({(table, name): check for table, name, check in found.checks})
         for key in found.validates:
             if key in self.checks:
@@ -95,6 +99,16 @@ class Standing:
         for table in found:  # grows on the way
             found += [k.table for k in self.keys if k.other == table and k.table not in found]
         return tuple(found)
+
+    def _forget(self, table: str, column: str) -> None:
+        """Take it that nothing is known of a column: another may have its name from here on."""
+        self.filled.discard((table, column))
+        self.types.pop((table, column), None)
+        self.checks = {
+            (of, name): check
+            for (of, name), check in self.checks.items()
+            if of != table or column not in check.columns
+        }
 
     def _rename(self, old: str, new: str) -> None:
         if old in self.new:

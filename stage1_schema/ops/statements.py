@@ -178,7 +178,8 @@ def _rename(node: Any) -> Effect:  # noqa: ANN401
     # A client that still says the old name fails; one of a constraint or trigger nobody says.
     hazards = (Hazard.CHANGES_NAMES,) * (node.renameType in _SAID)
     renames = ((*names, node.newname),) * (node.renameType == enums.ObjectType.OBJECT_TABLE)
-    return Effect("RENAME", names, CATALOGUE, hazards, renames=renames)
+    moves = ((*names, node.subname),) * (node.renameType == enums.ObjectType.OBJECT_COLUMN)
+    return Effect("RENAME", names, CATALOGUE, hazards, renames=renames, moves=moves)
 
 
 def _alter(node: Any) -> Effect:  # noqa: ANN401

@@ -46,6 +46,34 @@ CASES = [
         name="check gone again",
     ),
     case(f"{FILL};{FILL}", False, name="not null already"),
+    case(
+        f"{FILL}; ALTER TABLE t DROP COLUMN a; ALTER TABLE t ADD COLUMN a int DEFAULT 1; {FILL}",
+        True,
+        READS,
+        name="another column of the name",
+    ),
+    case(
+        f"{FILL}; ALTER TABLE t RENAME COLUMN a TO o; ALTER TABLE t RENAME COLUMN b TO a; {FILL}",
+        True,
+        READS,
+        name="another column renamed to it",
+    ),
+    case(
+        f"{NOT_VALID}{VALIDATED} ALTER TABLE t RENAME COLUMN a TO o;"
+        f" ALTER TABLE t RENAME COLUMN b TO a; {FILL}",
+        True,
+        READS,
+        name="another column behind a check",
+    ),
+    case(
+        "ALTER TABLE t RENAME COLUMN w TO o; ALTER TABLE t RENAME COLUMN b TO w;"
+        "ALTER TABLE t ALTER w TYPE text",
+        True,
+        REWRITES,
+        READS,
+        "changes values",
+        name="another column's type",
+    ),
     case(f"{FILL}; ALTER TABLE t ALTER a DROP NOT NULL; {FILL}", True, READS, name="no more"),
     case(
         NOT_VALID + VALIDATED + "ALTER TABLE t RENAME TO x; ALTER TABLE x ALTER a SET NOT NULL",

@@ -141,7 +141,7 @@ ONLINE = [
     pytest.param(
         'op.set_not_null_online("datasets", "symbol")',
         'op.alter_column("datasets", "symbol", nullable=True)',
-        ("not_null_symbol", "SELECT NULL"),
+        ("stage1_not_null_symbol", "SELECT NULL"),
         id="not null",
     ),
 ]
@@ -174,7 +174,7 @@ def test_broken_row_stops_it_and_leaves_nothing(online, owner, up, down, broken)
     owner.execute("UPDATE datasets SET symbol = dataset_slug")
     command.upgrade(config, "head")
     assert set(column(owner).values()) == {True}
-    assert set(column(owner)) == {"NOT NULL" if name.startswith("not_null") else name}
+    assert set(column(owner)) == {"NOT NULL" if name.startswith("stage1_not_null") else name}
     command.downgrade(config, "-1")
     assert column(owner) == {}
 
