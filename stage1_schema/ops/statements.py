@@ -221,22 +221,18 @@ def _those(node: Any, kind: enums.AlterTableType) -> tuple[tuple[str, str], ...]
 
 
 def _checks(table: str, commands: Any) -> Iterator[tuple[str, str, Check]]:  # noqa: ANN401
-    for each in commands:
-        check: Any = each.def_
-        added = each.subtype == C.AT_AddConstraint and check.conname
-        if added and check.contype == enums.ConstrType.CONSTR_CHECK:
-            said = check.raw_expr
+    """Yield the CHECKs that are added, those of a column that is added too."""
+    for each in _walk(commands):
+        if isinstance(each, ast.Constraint) and each.contype == enums.ConstrType.CONSTR_CHECK:
+            said: Any = each.raw_expr
             parts: list[Any] = [said, *_walk(said)]
-            columns = [(each.fields or ())[-1] for each in parts if isinstance(each, ast.ColumnRef)]
-            yield (
-                table,
-                check.conname,
-                Check(
-                    frozenset(str(column.sval) for column in columns),
-                    valid=not check.skip_validation,
-                    not_null=_not_null(said),
-                ),
+            columns = [(part.fields or ())[-1] for part in parts if isinstance(part, ast.ColumnRef)]
+            check = Check(
+                frozenset(str(column.sval) for column in columns),
+                valid=not each.skip_validation,
+                not_null=_not_null(said),
             )
+            yield table, str(each.conname or ""), check
 
 
 def _not_null(expression: Any) -> bool:  # noqa: ANN401

@@ -95,6 +95,18 @@ CASES = [
     case("ALTER TABLE t ALTER v TYPE varchar(20)", False, name="longer"),
     case("ALTER TABLE t ALTER v TYPE text, ALTER n TYPE numeric(12,2)", False, name="two types"),
     case("ALTER TABLE t ALTER w TYPE text", True, READS, name="longer, with a check"),
+    case(
+        "ALTER TABLE t ADD CHECK (v <> ''); ALTER TABLE t ALTER v TYPE text",
+        True,
+        READS,
+        name="longer, with a check without a name",
+    ),
+    case(
+        "ALTER TABLE t ADD o int CHECK (o > 0 OR v <> ''); ALTER TABLE t ALTER v TYPE text",
+        True,
+        READS,
+        name="longer, with the check of another column",
+    ),
     case("ALTER TABLE t ALTER v TYPE text USING v || ''", True, *COMPUTED, name="computed"),
     case("ALTER TABLE t ALTER n TYPE numeric(12,3)", True, REWRITES, READS, name="more places"),
     case("ALTER TABLE t ALTER v TYPE text, ALTER a TYPE bigint", True, REWRITES, READS, name="one"),
