@@ -23,8 +23,11 @@ from pathlib import Path
 
 import psycopg
 from alembic import command
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from stage1_schema.connect import engine
 from stage1_schema.ops import migrate
 from stage1_schema.servers.binaries import postgres_binaries
 from stage1_schema.servers.postgres import LocalPostgres
@@ -81,6 +84,8 @@ PLAIN = {
     " UNIQUE (dataset_id, prediction_measurement)",
     "plain UPDATE of 20,000 runs": "UPDATE walkforward_runs SET status = status"
     " WHERE run_id IN (SELECT run_id FROM walkforward_runs LIMIT 20000)",
+    "plain SET NOT NULL": "ALTER TABLE walkforward_folds ALTER samples_train DROP NOT NULL;"
+    " ALTER TABLE walkforward_folds ALTER samples_train SET NOT NULL",
 }
 
 
@@ -175,6 +180,14 @@ def phase(phases, name, work):
     print(f"{name}: {time.time() - began:.0f} s", flush=True)
 
 
+def set_not_null(settings):
+    """Make a column of the folds NOT NULL as a generated revision does: no revision of ours has."""
+    with engine(settings.postgres).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"transaction_per_migration": True})
+        with context.begin_transaction(_per_migration=True):
+            Operations(context).set_not_null_online("walkforward_folds", "samples_train")
+
+
 def measure(settings, parameters, runs, first, last):
     """Apply the chain and the plain DDL beside a writer; return the phases and the times."""
     scripts = ScriptDirectory.from_config(migrate.config())
@@ -188,6 +201,7 @@ def measure(settings, parameters, runs, first, last):
             phase(
                 phases, f"revision {revision}", lambda r=revision, c=config: command.upgrade(c, r)
             )
+        phase(phases, "revision of NOT NULL", lambda: set_not_null(settings))
         with psycopg.connect(**parameters, autocommit=True) as connection:
             connection.execute(
                 "ALTER TABLE walkforward_runs"
