@@ -219,6 +219,25 @@ def test_no_batch_holds_its_rows_for_long(empty, owner, session):
     assert max(batches) <= HELD_MS / 10
 
 
+DIGESTS = " AND ".join(["md5(text) > ''"] * 12)
+LATE = f"""
+CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE text text; BEGIN
+    text := repeat(repeat('a', 1000), 10000);
+    RETURN CASE WHEN {DIGESTS} THEN NEW END; END $$;
+CREATE TRIGGER tg_late AFTER UPDATE OF done ON filled FOR EACH ROW
+    WHEN (NEW.n = 20) EXECUTE FUNCTION late();
+"""
+"""Behind the digests, which take longer than the limit, PostgreSQL looks for no interrupt."""
+
+
+@pytest.mark.usefixtures("in_line")
+def test_a_limit_that_fires_too_late_for_its_batch_stops_no_other(empty, owner, session):
+    uuids(owner, 100)
+    owner.execute(LATE)
+    fill(session, ["k"])
+    assert owner.execute("SELECT DISTINCT done FROM filled").fetchall() == [{"done": 1}]
+
+
 def test_a_fill_that_somebody_cancels_stops(empty, owner, session, monkeypatch):
     monkeypatch.setattr(limits, "HELD_MS", 60_000)  # one that takes this long is not by a limit
     uuids(owner, 100)
