@@ -15,12 +15,14 @@ from stage1_schema.alembic_plugin.online_constraints import AddCheckOnlineOp
 from stage1_schema.alembic_plugin.verbatim import Verbatim, quoted
 
 _NAME_LENGTH = 63
-_FILLED = text("""
-SELECT a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint n
-        WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum]
-          AND NOT n.convalidated)
-  FROM pg_attribute a WHERE a.attrelid = to_regclass(:table) AND a.attname = :column
-""")
+FILLED = """a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint n
+    WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum]
+      AND NOT n.convalidated)"""
+"""Whether no row of the column `a` of pg_attribute is NULL: PostgreSQL 18 has NOT VALID ones."""
+_FILLED = text(
+    f"SELECT {FILLED} FROM pg_attribute a"
+    " WHERE a.attrelid = to_regclass(:table) AND a.attname = :column"
+)
 
 
 @Operations.register_operation("set_not_null_online")

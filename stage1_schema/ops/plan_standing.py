@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from stage1_schema.alembic_plugin.not_null import FILLED
 from stage1_schema.ops.effects import Check
 from stage1_schema.ops.statements import not_null
 
@@ -211,13 +212,10 @@ def _functions(connection: Connection) -> set[str]:
 
 
 def _filled(connection: Connection) -> set[tuple[str, str]]:
-    query = """
+    query = f"""
         SELECT c.relname AS of, a.attname AS name
           FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-         WHERE c.relnamespace = 'public'::regnamespace AND a.attnotnull AND a.attnum > 0
-           AND NOT EXISTS (SELECT FROM pg_constraint n WHERE n.conrelid = c.oid
-                              AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum]
-                              AND NOT n.convalidated)
+         WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND {FILLED}
     """
     return {(row.of, row.name) for row in connection.execute(text(query))}
 
