@@ -18,7 +18,7 @@ from alembic.operations import MigrateOperation, Operations
 from sqlalchemy.exc import OperationalError
 
 from stage1_schema.alembic_plugin import frozen
-from stage1_schema.alembic_plugin.limits import BLOCKED
+from stage1_schema.alembic_plugin.limits import BLOCKED, CANCELED
 from stage1_schema.alembic_plugin.online import broken, outside
 from stage1_schema.alembic_plugin.verbatim import Verbatim, literal, quoted
 from stage1_schema.errors import Stage1Error
@@ -39,7 +39,6 @@ TARGET_S = 0.015
 """How long a batch should take: so long a writer of one of its rows waits."""
 FIRST_ROWS = 20
 LONGEST_PAUSE_S = 0.1
-CANCELED = "57014"
 TELL_EVERY_S = 5.0
 
 _CURSOR = "stage1_backfill"

@@ -24,6 +24,8 @@ LONGEST_PAUSE_S = 30
 
 BLOCKED = {"55P03": "a lock", "40P01": "a deadlock"}
 """The sqlstates that are worth another try; what was done is rolled back."""
+CANCELED = "57014"
+"""The sqlstate of a statement that `statement_timeout` or somebody ended."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from alembic.runtime.migration import RevisionStep
 from sqlalchemy.exc import SQLAlchemyError
 
-from stage1_schema.alembic_plugin.limits import BLOCKED
+from stage1_schema.alembic_plugin.limits import BLOCKED, CANCELED
 from stage1_schema.alembic_plugin.upgrade_lock import UpgradeLock
 from stage1_schema.errors import PostgresError
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from stage1_schema.alembic_plugin.limits import Limits
 
 log = logging.getLogger("alembic.runtime.migration")
-
-CANCELLED = "57014"
 
 
 class _StartOver(Exception):  # noqa: N818 - no error: it leaves Alembic's loop
@@ -161,7 +159,7 @@ class Runner:
     def _pause_or_raise(self, error: SQLAlchemyError) -> None:
         cause = getattr(error, "orig", None)
         state = getattr(cause, "sqlstate", None)
-        if state == CANCELLED and "statement timeout" in str(cause):
+        if state == CANCELED and "statement timeout" in str(cause):
             raise PostgresError(
                 "A statement ran longer than it may, and its transaction was rolled back.",
                 next_step="give it more with STAGE1_DDL_STATEMENT_TIMEOUT_MS (or _INDEX_,"
