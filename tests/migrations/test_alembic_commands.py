@@ -56,7 +56,7 @@ def test_message_may_hold_anything(checkout, both, message):
 def test_make_passes_the_message_on_as_it_is(checkout, tmp_path):
     shutil.copy(ROOT / "Makefile", checkout)
     done = subprocess.run(
-        ["make", "-n", "revision", 'm=say "x" `false`'],  # noqa: S607 - the developer's own
+        ["make", "--no-print-directory", "-n", "revision", 'm=say "x" `false`'],  # noqa: S607
         cwd=checkout,
         capture_output=True,
         text=True,
