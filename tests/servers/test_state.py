@@ -1,5 +1,7 @@
 import json
+import socket
 import stat
+import subprocess
 from dataclasses import asdict, replace
 
 import psutil
@@ -82,3 +84,13 @@ def test_a_half_written_file_and_wrong_types_are_stale(tmp_path, running):
         (tmp_path / "servers.json").write_text(bad)
         if bad != text:
             assert state.read(tmp_path) is None
+
+
+def test_reading_asks_no_server_and_no_other_process(tmp_path, running, monkeypatch):
+    """Every command without settings reads it."""
+    state.write(tmp_path, running)
+    monkeypatch.setattr(psutil, "process_iter", pytest.fail)
+    monkeypatch.setattr(psutil, "pids", pytest.fail)
+    monkeypatch.setattr(socket, "socket", pytest.fail)
+    monkeypatch.setattr(subprocess, "Popen", pytest.fail)
+    assert state.read(tmp_path) == running
