@@ -134,6 +134,7 @@ class LocalServer(ABC):
     def start(self) -> Self:
         """Start the server, or take over the one that runs already, and wait until it answers.
 
+        One that ends while it is waited for, such as one that is shut down, is started again.
         Raises ServerStartError with the end of the server's log in `log_tail`.
         """
         running, port = self.find(), self._last_port()
@@ -146,8 +147,8 @@ class LocalServer(ABC):
                     f"{self.name} already runs on port {port}, not {self._asked_port}.",
                     next_step="stop it with 'make down', or ask for no port",
                 )
-            self._wait(running, port)
-            return self
+            if self._is_taken_over(running, port):
+                return self
         if self._asked_port and (problem := port_problem(self._asked_port)):
             raise ServerStartError(
                 f"{self.name} cannot listen on {HOST}:{self._asked_port}: {problem}.",
@@ -247,6 +248,16 @@ class LocalServer(ABC):
             return psutil.Process(int(shell.stdout))
         except psutil.NoSuchProcess:
             raise self._failure(f"{self.name} did not start.") from None
+
+    def _is_taken_over(self, running: psutil.Process, port: int) -> bool:
+        """Wait until it answers, and tell whether it did: False if it ended instead."""
+        try:
+            self._wait(running, port)
+        except ServerStartError:
+            if is_alive(running):
+                raise
+            return False
+        return True
 
     def _wait(self, process: psutil.Process, port: int) -> None:
         deadline = time.monotonic() + self.start_timeout

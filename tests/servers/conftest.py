@@ -1,9 +1,12 @@
 import os
 import socket
 import subprocess
+import time
 
 import psutil
 import pytest
+
+from stage1_schema.servers.server import is_alive
 
 
 @pytest.fixture
@@ -38,3 +41,15 @@ def addresses(process):
 @pytest.fixture
 def listening():
     return addresses
+
+
+@pytest.fixture
+def kill():
+    """Kill a server and wait for its end: a start before that would take it for one that runs."""
+
+    def kill(process):
+        process.kill()
+        while is_alive(process):
+            time.sleep(0.01)
+
+    return kill

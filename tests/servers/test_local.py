@@ -1,6 +1,4 @@
 import json
-import os
-import signal
 import stat
 import subprocess
 import sys
@@ -14,6 +12,7 @@ import urllib3
 from stage1_schema.errors import ServerStartError
 from stage1_schema.servers import local, state
 from stage1_schema.servers.postgres import LocalPostgres
+from stage1_schema.servers.server import is_alive
 from stage1_schema.settings import Roles
 
 ROLES = Roles()
@@ -49,11 +48,6 @@ def query(questdb, sql):
     return answer.json().get("dataset")
 
 
-def is_gone(pid):
-    """A process that waits for init to take note of its end counts as gone."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-
-
 def test_up_again_changes_nothing(directory, running):
     assert local.up(directory, ROLES, progress=pytest.fail) == running
 
@@ -82,10 +76,11 @@ def test_down_and_up_keeps_data_passwords_and_ports(directory, running):
     with connect(running.postgres) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS n")
     query(running.questdb, "CREATE TABLE kept AS (SELECT 42 n)")
+    process = psutil.Process(running.postgres.pid)
     local.down(directory)
     local.down(directory)
     assert state.read(directory) is None
-    assert is_gone(running.postgres.pid)
+    assert not is_alive(process)
     again = local.up(directory, ROLES)
     assert (again.postgres.password, again.postgres.port) == (
         running.postgres.password,
@@ -98,10 +93,8 @@ def test_down_and_up_keeps_data_passwords_and_ports(directory, running):
 
 
 @pytest.mark.parametrize("name", ["postgres", "questdb"])
-def test_up_starts_a_killed_server_and_leaves_the_other(directory, running, name):
-    os.kill(getattr(running, name).pid, signal.SIGKILL)
-    while not is_gone(getattr(running, name).pid):
-        time.sleep(0.01)
+def test_up_starts_a_killed_server_and_leaves_the_other(directory, running, kill, name):
+    kill(psutil.Process(getattr(running, name).pid))
     half = state.read(directory)
     assert getattr(half, name) is None
     again = local.up(directory, ROLES)
@@ -188,10 +181,10 @@ def test_passwords_are_in_no_log_and_no_command_line(directory, running):
 
 
 def test_down_stops_servers_whose_state_is_lost(directory, running):
+    processes = [psutil.Process(each.pid) for each in (running.postgres, running.questdb)]
     (directory / "servers.json").unlink()
     local.down(directory)
-    assert is_gone(running.postgres.pid)
-    assert is_gone(running.questdb.pid)
+    assert not any(is_alive(process) for process in processes)
 
 
 def test_down_and_clean_without_anything(tmp_path):

@@ -1,5 +1,4 @@
 import os
-import signal
 import stat
 import subprocess
 import threading
@@ -13,6 +12,8 @@ from stage1_schema.errors import ServerStartError
 from stage1_schema.servers import server as server_module
 from stage1_schema.servers.binaries import postgres_binaries
 from stage1_schema.servers.postgres import LocalPostgres
+
+ACTIVE = "SELECT FROM pg_stat_activity WHERE state = 'active'"
 
 
 def connect(server, **options):
@@ -120,13 +121,11 @@ def test_a_cut_pid_file_is_no_obstacle(stopped, cut):
     stopped.start()
 
 
-def test_a_pid_file_whose_pid_is_another_process_by_now_is_no_obstacle(cluster):
+def test_a_pid_file_whose_pid_is_another_process_by_now_is_no_obstacle(cluster, kill):
     cluster.start()
     lock = cluster.data / "postmaster.pid"
     text = lock.read_text()
-    cluster.process.kill()
-    while cluster.find():
-        time.sleep(0.01)
+    kill(cluster.process)
     with subprocess.Popen(["/bin/sleep", "60"], **cluster._run_options()) as foreign:
         lock.write_text(text.replace(text.split("\n")[0], str(foreign.pid), 1))
         cluster.start()
@@ -134,25 +133,45 @@ def test_a_pid_file_whose_pid_is_another_process_by_now_is_no_obstacle(cluster):
         foreign.kill()
 
 
-def test_a_session_that_outlives_a_killed_server_is_ended(cluster):
+def test_a_server_that_ends_while_it_is_waited_for_is_started_again(cluster):
     cluster.start()
-    with connect(cluster, options="-c synchronous_commit=on") as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS kept (n int)")
-        connection.execute("INSERT INTO kept VALUES (1)")
-        session = psutil.Process(connection.info.backend_pid)
-        endless = "DO $$ BEGIN LOOP END LOOP; END $$"
-
-        def run():
-            with pytest.raises(psycopg.OperationalError):
-                connection.execute(endless)
-
-        thread = threading.Thread(target=run)
+    ending = cluster.process
+    with connect(cluster):  # a smart shutdown waits for it
+        ending.terminate()
+        while cluster._ready(ending, cluster.port):
+            time.sleep(0.01)
+        thread = threading.Thread(target=cluster.start)
         thread.start()
         time.sleep(0.2)
-        cluster.process.send_signal(signal.SIGKILL)
-        cluster.start()
-        thread.join(timeout=10)
+        assert server_module.is_alive(ending)
+    thread.join()
+    assert cluster.process != ending
+    connect(cluster).close()
+
+
+def test_a_session_that_outlives_a_killed_server_is_ended(cluster, kill):
+    cluster.start()
+    connection = connect(cluster, options="-c synchronous_commit=on")
+    connection.execute("CREATE TABLE IF NOT EXISTS kept (n int)")
+    connection.execute("INSERT INTO kept VALUES (1)")
+    session = psutil.Process(connection.info.backend_pid)
+    busy = "DO $$ BEGIN WHILE clock_timestamp() < now() + interval '1 min' LOOP END LOOP; END $$"
+
+    def run():
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute(busy)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    with connect(cluster) as other:
+        while not other.execute(f"{ACTIVE} AND pid = {session.pid}").fetchall():
+            time.sleep(0.01)
+    kill(cluster.process)
+    assert session.is_running()
+    cluster.start()
     assert not session.is_running()
+    thread.join()
+    connection.close()
     with connect(cluster) as connection:
         assert connection.execute("SELECT count(*) >= 1 FROM kept").fetchone() == (True,)
 

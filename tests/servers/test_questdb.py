@@ -30,7 +30,9 @@ def test_many_files_may_be_open(questdb_server):
     assert soft == hard
 
 
-def test_line_protocol_over_tcp_makes_monthly_partitions_and_a_kill_keeps_rows(tmp_path, listening):
+def test_line_protocol_over_tcp_makes_monthly_partitions_and_a_kill_keeps_rows(
+    tmp_path, listening, kill
+):
     with LocalQuestDB(tmp_path, ilp_tcp=True) as server:
         found = {(address.ip, address.port) for address in listening(server.process)}
         assert found == {("127.0.0.1", server.port), ("127.0.0.1", server.ilp_port)}
@@ -44,8 +46,8 @@ def test_line_protocol_over_tcp_makes_monthly_partitions_and_a_kill_keeps_rows(t
         assert query(server, tables) == wanted
         while query(server, "SELECT close FROM bars") != [[1.5]] and time.monotonic() < deadline:
             time.sleep(0.1)  # the table is there before its rows are committed
-        server.process.kill()
         killed = server.process
+        kill(killed)
         server.start()
         assert server.process != killed
         assert query(server, "SELECT close FROM bars") == [[1.5]]
