@@ -1,7 +1,6 @@
 """`make up` and its relatives, as a new user types them, on local servers of the test's own."""
 
 import json
-import time
 
 
 def test_up_twice_down_and_clean(shell, tmp_path):
@@ -11,13 +10,10 @@ def test_up_twice_down_and_clean(shell, tmp_path):
     assert "drift     none" in first.out
     assert "Next:" in first.out
     state = json.loads((tmp_path / "local" / "servers.json").read_text())
-
-    started = time.monotonic()
     second = shell("stage1", "up")
     assert second.code == 0, second
     assert "The sample was loaded." not in second.out
     assert json.loads((tmp_path / "local" / "servers.json").read_text()) == state
-    assert time.monotonic() - started < 30
 
     assert shell("alembic", "upgrade", "head").code == 0
     status = json.loads(shell("stage1", "status", "--json").out)

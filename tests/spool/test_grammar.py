@@ -144,7 +144,7 @@ def statement_of(table, values):
     return generator.insert(table.name, columns, values, list(table.key), table.fixed)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(
     table=st.sampled_from([FOLDS, TRADES, TABLES["walkforward_runs"]]),
     column=st.integers(0, 30),
@@ -188,7 +188,7 @@ def test_the_quick_way_takes_the_usual_file():
     assert quick >= len(spool.statements) - 11
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=60))
 def test_any_text_is_refused_or_held_without_a_traceback(text):
     try:
