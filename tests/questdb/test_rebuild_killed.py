@@ -59,17 +59,26 @@ from questdb_ddl import Client
 from questdb_ddl.rebuild import rebuild
 from questdb_ddl.rebuild_plan import HTTP_NOTICES_RENAMES
 from tests.questdb.rebuilding import table_of
+def told(text):
+    print(text, flush=True)
+    sys.stdin.readline()
 with Client(sys.argv[1]) as client:
-    rebuild(client, table_of(sys.argv[2]), lambda text: print(text, flush=True))
+    rebuild(client, table_of(sys.argv[2]), told)
 """
 
 
 @pytest.mark.parametrize("after", range(1, 7), ids=lambda n: f"after step {n}")
 def test_kill_9_of_the_tool(client, field, after):
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, client.url, field.name], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, client.url, field.name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
-        for _ in range(after):
+        for number in range(after):
+            if number:
+                process.stdin.write("go on\n")
+                process.stdin.flush()
             assert process.stdout.readline()
         process.kill()
     assert process.returncode == -signal.SIGKILL
