@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from stage1_schema.settings import PostgresSettings
 
 CONNECT_TIMEOUT_S = 10
+SILENCE = {
+    "tcp_keepalives_idle": 60,  # s; less than the 350 s after which some networks forget
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 90_000,  # ms
+}
+"""PostgreSQL's names of when the other end is gone: else after two hours, its locks till then."""
 READ_LOCK_MS = 2_000
 LOCKED = "55P03"
 _HOLDERS = """
@@ -55,18 +62,24 @@ def connect(
 
     Raises PostgresError with one line that says why it failed and what to do.
     """
-    defaults = {"connect_timeout": str(CONNECT_TIMEOUT_S), "application_name": "stage1"}
+    defaults = network() | {"application_name": "stage1"}
     try:
         conninfo = make_conninfo("", **(defaults | dict(settings.parameters)))
         connection = of.connect(conninfo, autocommit=autocommit)
     except psycopg.Error as error:
         raise explain_connection(error, settings) from None
     # SET and not libpq's `options`: a connection pooler may refuse start-up parameters.
-    connection.execute("SET timezone TO 'UTC'")
-    connection.execute("SET search_path TO public")
+    session = {"timezone": "'UTC'", "search_path": "public", **SILENCE}
+    connection.execute("; ".join(f"SET {name} TO {value}" for name, value in session.items()))
     if not connection.autocommit:
         connection.commit()
     return connection
+
+
+def network() -> dict[str, str]:
+    """Return libpq's parameters of how long the server may take to answer, and be silent."""
+    silence = {name.replace("tcp_keep", "keep"): str(value) for name, value in SILENCE.items()}
+    return {"connect_timeout": str(CONNECT_TIMEOUT_S), **silence}
 
 
 def engine(settings: PostgresSettings) -> Engine:

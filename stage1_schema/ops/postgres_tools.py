@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from stage1_schema.connect import CONNECT_TIMEOUT_S
+from stage1_schema.connect import network
 from stage1_schema.errors import PostgresError, ServerStartError, Stage1Error
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _login(settings: PostgresSettings) -> tuple[dict[str, str], dict[str, str]]:
         for option in pq.Conninfo.get_defaults()
         if option.envvar
     }
-    given = {"connect_timeout": str(CONNECT_TIMEOUT_S), **settings.parameters}
+    given = network() | dict(settings.parameters)
     given |= {"application_name": "stage1 backup"}
     login = {names[key]: value for key, value in given.items() if key in names}
     rest = {k: v for k, v in given.items() if k not in names and k != "sslpassword"}

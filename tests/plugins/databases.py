@@ -82,18 +82,23 @@ def settings_for(server, name, role=ROLES.owner):
     return Settings(PostgresSettings(parameters), NO_QUESTDB, ROLES)
 
 
-@pytest.fixture(scope="session")
-def server_with_roles(postgres_server):
-    """The PostgreSQL server, with the three roles."""
-    with superuser(postgres_server, "postgres") as connection:
+def make_roles(server):
+    """Make the three roles on a server."""
+    with superuser(server, "postgres") as connection:
         if connection.info.server_version >= 160000:
             connection.execute("SET scram_iterations = 1")  # a login is quicker
         for role in PASSWORDS:
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
-        known = PASSWORDS | {postgres_server.user: postgres_server.password}
+        known = PASSWORDS | {server.user: server.password}
         for role, password in known.items():
             statement = sql.SQL("ALTER ROLE {} PASSWORD {}")
             connection.execute(statement.format(sql.Identifier(role), sql.Literal(password)))
+
+
+@pytest.fixture(scope="session")
+def server_with_roles(postgres_server):
+    """The PostgreSQL server, with the three roles."""
+    make_roles(postgres_server)
     return postgres_server
 
 
