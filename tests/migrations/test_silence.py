@@ -118,7 +118,8 @@ def test_both_ends_notice_and_a_second_run_reaches_head(cable, server):
         told, _ = upgrade.communicate()
         assert upgrade.returncode == 255
         assert "The connection to PostgreSQL was lost" in told.splitlines()[-1]
-        while one(settings, HELD) > 0:
+        sessions = f"SELECT count(*) FROM pg_stat_activity WHERE client_addr = '{cable.there}'"
+        while one(settings, sessions) > 0:
             time.sleep(0.1)
         blocker.rollback()
         cable.plug()
