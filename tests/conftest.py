@@ -13,12 +13,8 @@ from stage1_schema.servers.postgres import LocalPostgres
 
 pytest_plugins = ["tests.plugins.databases", "tests.plugins.golden", "tests.plugins.questdb"]
 
-# No example fails for its time, on a busy machine either. A function's fixtures serve them all.
-settings.register_profile(
-    "stage1",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+# No example fails for its time, on a busy machine either.
+settings.register_profile("stage1", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("stage1")
 
 

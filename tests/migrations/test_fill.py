@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
@@ -97,7 +97,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 @pytest.mark.usefixtures("in_line")
 @given(keys=st.lists(TEXTS, unique=True, max_size=30), batch=st.integers(10, 40))
 @example(keys=["", "NULL", "null", '"', "\\", "{}", "%s", ":x", "'"], batch=10)
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_is_a_key(empty, owner, session, keys, batch):
     owner.execute("DROP TABLE IF EXISTS filled")
     owner.execute(TABLE.format(columns='k text COLLATE "C"', key="k"))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.postgres import clients, rows
@@ -192,7 +192,7 @@ KEYS = st.sampled_from(["a", "b", "symbol", "source", "granularity", "lookback_r
 DOCUMENT = st.dictionaries(KEYS, st.none() | st.integers(0, 9) | st.sampled_from(["", "1d", "t"]))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(DOCUMENT, min_size=1, max_size=4))
 def test_metadata_merges_as_dicts_do(app, put, documents):
     app.execute("UPDATE datasets SET is_placeholder = true")  # start afresh: see placeholders

@@ -5,14 +5,14 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from questdb_ddl import DeclarationError, slug
 from tests.plugins.databases import ROLES, client, settings_for
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-QUICK = settings(max_examples=150)
+QUICK = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30)
 
 
