@@ -155,6 +155,11 @@ def _explain_statement(error: BaseException, settings: PostgresSettings) -> Post
     state = getattr(error, "sqlstate", None)
     primary = (diagnostic and diagnostic.message_primary) or (text[0] if text else "no message")
     hint = diagnostic and diagnostic.message_hint
+    if state is None and isinstance(error, psycopg.OperationalError):  # no answer of the server
+        return PostgresError(
+            f"The connection to PostgreSQL at {settings.where} was lost.",
+            next_step="run the same command again.",
+        )
     if state == LOCKED and (holders := _holders(settings)):
         return PostgresError(
             f"PostgreSQL at {settings.where} has a table that another session keeps locked: "

@@ -30,7 +30,7 @@ from stage1_schema import connect
 connect.SILENCE |= {SOON}
 main(["-x", "questdb=skip", "upgrade", "head"])
 """
-LOST = r"connection to PostgreSQL was lost|connection that held the upgrade lock is gone"
+LOST = r"connection to PostgreSQL (at \S+ )?was lost|connection that held the upgrade lock is gone"
 
 
 class Cable:
