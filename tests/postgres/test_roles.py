@@ -88,7 +88,7 @@ def test_functions_have_a_fixed_search_path_and_no_borrowed_rights(connection):
          WHERE pronamespace = 'public'::regnamespace"""
     for row in connection.execute(query):
         assert not row["prosecdef"]
-        assert row["proconfig"][0].startswith("search_path=")
+        assert row["proconfig"][0].startswith("search_path=pg_catalog, ")
         assert row["proconfig"][0].endswith("pg_temp")
 
 

@@ -3,7 +3,7 @@ CREATE OR REPLACE FUNCTION stage1_config_text(
     metadata jsonb, features jsonb, walkforward jsonb, hyperparameters jsonb, trade jsonb)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT concat_ws(E'\n\n',
         '# Stage1 RunConfig v1',

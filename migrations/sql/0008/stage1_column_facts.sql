@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION stage1_column_facts(dataset datasets)
 RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'dataset_slug', dataset.dataset_slug,

@@ -4,7 +4,7 @@
 CREATE OR REPLACE FUNCTION stage1_normalise_dataset()
 RETURNS trigger
 LANGUAGE plpgsql
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
     fresh boolean := TG_OP = 'INSERT' OR OLD.is_placeholder AND NOT NEW.is_placeholder;

@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION stage1_normalise_run()
 RETURNS trigger
 LANGUAGE plpgsql
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
     name text := nullif(NEW.walk_config ->> 'prediction_measurement', '');

@@ -31,7 +31,7 @@ RETURNS TABLE (
     updated_at timestamptz,
     has_more boolean)
 LANGUAGE plpgsql STABLE
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
     after_created timestamptz;

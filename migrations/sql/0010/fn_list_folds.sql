@@ -25,7 +25,7 @@ RETURNS TABLE (
     "offset" bigint,
     has_more boolean)
 LANGUAGE sql STABLE
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
     WITH asked AS (
         SELECT CASE WHEN coalesce(lim, 0) = 0 THEN 500 ELSE stage1_page_size(lim) END AS size,

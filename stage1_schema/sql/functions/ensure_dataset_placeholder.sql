@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION ensure_dataset_placeholder(
     p_dataset_id uuid, p_slug text DEFAULT NULL, p_symbol text DEFAULT NULL)
 RETURNS uuid
 LANGUAGE sql
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
     INSERT INTO datasets (dataset_id, dataset_slug, symbol, is_placeholder)
     SELECT p_dataset_id,

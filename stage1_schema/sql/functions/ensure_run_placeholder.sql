@@ -5,7 +5,7 @@ CREATE OR REPLACE FUNCTION ensure_run_placeholder(
     p_run_id uuid, p_dataset_id uuid, p_measurement text DEFAULT NULL)
 RETURNS uuid
 LANGUAGE sql
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
     INSERT INTO walkforward_runs (run_id, dataset_id, prediction_measurement, is_placeholder)
     SELECT p_run_id, p_dataset_id,

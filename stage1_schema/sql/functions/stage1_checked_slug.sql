@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION stage1_checked_slug(name text)
 RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
     slug text := stage1_slug(name);

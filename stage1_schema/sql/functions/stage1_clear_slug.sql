@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION stage1_clear_slug(id uuid, slug text)
 RETURNS void
 LANGUAGE sql
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
     UPDATE datasets SET dataset_slug = stage1_suffixed_slug(dataset_slug, dataset_id)
      WHERE dataset_slug = slug AND dataset_id <> id AND is_placeholder

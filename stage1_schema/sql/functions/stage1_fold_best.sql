@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION stage1_fold_best()
 RETURNS trigger
 LANGUAGE plpgsql
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
     sent jsonb := NEW.metrics -> 'best_iteration';

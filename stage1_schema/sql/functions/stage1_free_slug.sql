@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION stage1_free_slug(id uuid, facts jsonb)
 RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT candidate.slug
       FROM (SELECT coalesce(

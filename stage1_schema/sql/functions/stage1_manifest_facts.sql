@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION stage1_manifest_facts(manifest jsonb)
 RETURNS jsonb
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
     SELECT coalesce(jsonb_object_agg(fact.key, fact.value)
                     FILTER (WHERE fact.value NOT IN ('null', '""')), '{}')

@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION stage1_normalise_simulation()
 RETURNS trigger
 LANGUAGE plpgsql
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     NEW.status := upper(nullif(btrim(NEW.status), ''));

@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION stage1_refuse_move()
 RETURNS trigger
 LANGUAGE plpgsql
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM datasets d

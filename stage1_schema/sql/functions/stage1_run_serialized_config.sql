@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION stage1_run_serialized_config()
 RETURNS trigger
 LANGUAGE plpgsql
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND NEW.serialized_config IS NULL THEN

@@ -2,7 +2,7 @@
 CREATE OR REPLACE FUNCTION stage1_with_facts(dataset datasets, facts jsonb)
 RETURNS datasets
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     dataset.dataset_slug := facts ->> 'dataset_slug';

@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION stage1_with_interval(before jsonb, facts jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
     granularity text := facts ->> 'granularity';

@@ -16,7 +16,7 @@ CREATE OR REPLACE FUNCTION upsert_stage1_dataset(
     p_metadata jsonb)
 RETURNS uuid
 LANGUAGE sql
-SET search_path = public, pg_catalog, pg_temp
+SET search_path = pg_catalog, public, pg_temp
 AS $$
     INSERT INTO datasets AS d (
         dataset_id, dataset_slug, symbol, granularity, source,
