@@ -1,7 +1,8 @@
 """Grant the application and read-only roles what they need
 
 The application reads and writes rows and never deletes them, but for finished jobs and for surplus
-trades. Debuggers read. Default privileges let later tables inherit both.
+trades. Debuggers read. Default privileges let later tables inherit both. An owner keeps its rights:
+where the application owns the tables, nothing restricts it.
 
 Locks: none that a reader or writer could feel.
 Revision ID: 0012

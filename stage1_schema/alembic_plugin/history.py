@@ -37,24 +37,29 @@ DECLARE
     app text := coalesce(nullif(current_setting('stage1.app_role', true), ''), 'stage1_app');
     readonly text := coalesce(
         nullif(current_setting('stage1.readonly_role', true), ''), 'stage1_readonly');
-    name text;
+    history regclass := to_regclass('public.stage1_migration_history');
+    role record;
+    found record;
 BEGIN
-    FOR name IN SELECT rolname FROM pg_roles
-                 WHERE rolname IN (app, readonly) AND rolname <> current_user LOOP
-        -- Default privileges may have given more: only the owner writes revision and history.
-        IF EXISTS (SELECT FROM pg_class c WHERE c.oid = to_regclass('public.alembic_version')
-                      AND pg_has_role(c.relowner, 'USAGE')
-                      AND has_table_privilege(name, c.oid, 'INSERT, UPDATE')) THEN
-            EXECUTE format(
-                'REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON public.alembic_version FROM %I', name);
-        END IF;
-        CONTINUE WHEN to_regclass('public.stage1_migration_history') IS NULL;
-        IF has_table_privilege(name, 'public.stage1_migration_history', 'INSERT, UPDATE') THEN
-            EXECUTE format('REVOKE ALL ON public.stage1_migration_history FROM %I', name);
-        END IF;
-        IF NOT has_table_privilege(name, 'public.stage1_migration_history', 'SELECT') THEN
-            EXECUTE format('GRANT SELECT ON public.stage1_migration_history TO %I', name);
-        END IF;
+    FOR role IN SELECT oid, rolname FROM pg_roles WHERE rolname IN (app, readonly) LOOP
+        -- An owner keeps its rights. Default privileges may have given others more than these:
+        -- only the owner writes revision and history.
+        FOR found IN
+            SELECT c.oid::regclass AS name, ARRAY(
+                   SELECT a.privilege_type FROM aclexplode(c.relacl) a WHERE a.grantee = role.oid
+                   ) AS rights
+              FROM pg_class c
+             WHERE c.oid IN (history, to_regclass('public.alembic_version'))
+               AND c.relowner <> role.oid AND pg_has_role(c.relowner, 'USAGE')
+        LOOP
+            IF found.rights && ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'] THEN
+                EXECUTE format('REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON %s FROM %I',
+                               found.name, role.rolname);
+            END IF;
+            IF found.name = history AND 'SELECT' <> ALL(found.rights) THEN
+                EXECUTE format('GRANT SELECT ON %s TO %I', found.name, role.rolname);
+            END IF;
+        END LOOP;
     END LOOP;
 END $$
 """

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
+from stage1_schema.alembic_plugin import history
 from stage1_schema.alembic_plugin.standing import TABLES, VIEWS
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("alembic.runtime.migration")
 
-SET_OPTION_SINCE = (16,)  # a membership may lack SET ROLE from this version on
+_SET_OPTION_SINCE = 16
 
 _OWNER = text("""
 SELECT r.rolname = current_user AS already,
@@ -28,34 +29,48 @@ SELECT r.rolname = current_user AS already,
 """)
 
 
-def act_as_owner(connection: Connection, owner: str, *, creates: bool = True) -> bool:
+# A superuser, or another member, that goes on where a role has begun does so as that role.
+_BEGUN = text("""
+SELECT pg_get_userbyid(c.relowner) AS owner FROM pg_class c
+ WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ('alembic_version', :history)
+   AND c.relowner <> to_regrole(quote_ident(current_user)) AND pg_has_role(c.relowner, :right)
+   AND has_schema_privilege(c.relowner, 'public', 'CREATE')
+   AND has_database_privilege(c.relowner, current_database(), 'CREATE')
+ ORDER BY c.relname LIMIT 1
+""")
+
+
+def membership(version: int) -> str:
+    """Return what `pg_has_role` calls a membership that allows SET ROLE, in a major version."""
+    return "SET" if version >= _SET_OPTION_SINCE else "MEMBER"
+
+
+def act_as_owner(connection: Connection, owner: str, *, creates: bool = True) -> None:
     """Make `owner` the session's role, so that what the run creates belongs to it.
 
-    Without `creates` it is that until the transaction ends, and no word is said if it cannot be.
-    Tell whether it is. Not so where the role does not exist, where the login is no member of it,
-    where it may not create, or where it would be locked out of what another role owns.
+    Where that role does not exist, this login is no member of it, it may not create or it would
+    be locked out of what another role owns: the owner of `alembic_version`, as far as this login
+    may be that. Without `creates` it lasts until the transaction ends, and nothing is logged.
     """
-    version = connection.dialect.server_version_info or ()
-    found = connection.execute(
-        _OWNER,
-        {
-            "owner": owner,
-            "right": "SET" if version >= SET_OPTION_SINCE else "MEMBER",
-            "relations": [*TABLES, *VIEWS, "alembic_version"],
-        },
-    ).one_or_none()
-    if found is None or found.already:
-        return found is not None
-    if not found.member:
-        problem = "this login is no member of it"
-    elif not found.may_create:
-        problem = "it may not create in this database and its schema public"
-    elif found.other_owners:
-        problem = f"tables that stand belong to {found.other_owners}"
-    else:
-        quoted = connection.dialect.identifier_preparer.quote_identifier(owner)
+    right = membership(int((connection.dialect.server_version_info or (0,))[0]))
+    relations = [*TABLES, *VIEWS, "alembic_version", history.TABLE]
+    named = {"owner": owner, "right": right, "relations": relations}
+    found = connection.execute(_OWNER, named).one_or_none()
+    if found is not None and found.already:
+        return
+    acting: str | None = owner
+    if found is None or (problem := _problem(found)):
+        acting = connection.execute(_BEGUN, {"right": right, "history": history.TABLE}).scalar()
+        if creates and found is not None:
+            log.warning("Role %s will not own what this run creates: %s.", owner, problem)
+    if acting is not None:
+        quoted = connection.dialect.identifier_preparer.quote_identifier(acting)
         connection.execute(text(f"SET {'' if creates else 'LOCAL '}ROLE {quoted}"))
-        return True
-    if creates:
-        log.warning("Role %s will not own what this run creates: %s.", owner, problem)
-    return False
+
+
+def _problem(found: Any) -> str | None:  # noqa: ANN401 - a row
+    if not found.member:
+        return "this login is no member of it"
+    if not found.may_create:
+        return "it may not create in this database and its schema public"
+    return found.other_owners and f"tables that stand belong to {found.other_owners}"

@@ -251,7 +251,7 @@ def _keep(operations: Operations, operation: KeepGrantsOp) -> None:
 _GRANT = """DO $$
 DECLARE role text := {role};
 BEGIN
-    IF role = 'PUBLIC' OR EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+    IF (role = 'PUBLIC' OR EXISTS (SELECT FROM pg_roles WHERE rolname = role)){unless} THEN
         EXECUTE {statement} || CASE role WHEN 'PUBLIC' THEN role ELSE quote_ident(role) END
              || {option};
     END IF;
@@ -273,5 +273,20 @@ def _grant(operations: Operations, operation: GrantOp) -> None:
     if right.startswith(OPTION) and not operation.revoked:
         right, option = right.removeprefix(OPTION), " WITH GRANT OPTION"
     statement = literal(f"{scope}{verb} {right} ON {on} {preposition} ")
-    body = _GRANT.format(role=role, statement=statement, option=literal(option))
+    # An owner keeps its rights.
+    unless = f" AND role IS DISTINCT FROM {_owner(operation.on)}" if operation.revoked else ""
+    body = _GRANT.format(role=role, unless=unless, statement=statement, option=literal(option))
     operations.execute(Verbatim(body))
+
+
+def _owner(on: str) -> str:
+    """Return SQL for the name of who owns what a right is `on`; of later objects that is us."""
+    kind, _, name = on.partition(" ")
+    if kind == "later":
+        return "current_user::text"
+    table, owner, find = {
+        "SCHEMA": ("pg_namespace", "nspowner", "to_regnamespace"),
+        "FUNCTION": ("pg_proc", "proowner", "to_regprocedure"),
+    }.get(kind, ("pg_class", "relowner", "to_regclass"))
+    found = f"SELECT pg_get_userbyid({owner})::text FROM {table}"
+    return f"({found} WHERE oid = {find}({literal(name)}))"

@@ -6,6 +6,7 @@ DECLARE
     tables text := 'datasets, walkforward_runs, walkforward_folds, simulation_runs, simulation_trades, simulation_trade_buckets, stage1_jobs, indicator_datasets';
     views text := 'dataset_hierarchy, dataset_catalog, alembic_version';
     name text;
+    relation regclass;
     routine regprocedure;
 BEGIN
     FOREACH name IN ARRAY ARRAY[app, readonly] LOOP
@@ -15,18 +16,27 @@ BEGIN
         END IF;
         EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', name);
         EXECUTE format('GRANT SELECT ON %s, %s TO %I', tables, views, name);
-        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO %I', name);
+        IF name <> current_user THEN
+            EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO %I', name);
+        END IF;
         FOR routine IN
             SELECT p.oid::regprocedure FROM pg_proc p
              WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'fn\_list\_%'
+               AND pg_has_role(p.proowner, 'USAGE')
         LOOP
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', routine, name);
         END LOOP;
     END LOOP;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = app) THEN
         EXECUTE format('GRANT INSERT, UPDATE ON %s TO %I', tables, app);
-        -- After a reset the default privileges below are there before the views.
-        EXECUTE format('REVOKE INSERT, UPDATE ON %s FROM %I', views, app);
+        -- After a reset the default privileges below are there before the views. An owner keeps its rights.
+        FOR relation IN
+            SELECT c.oid::regclass FROM pg_class c
+             WHERE c.oid = ANY (string_to_array(views, ', ')::regclass[])
+               AND pg_get_userbyid(c.relowner) <> app
+        LOOP
+            EXECUTE format('REVOKE INSERT, UPDATE ON %s FROM %I', relation, app);
+        END LOOP;
         -- The worker purges jobs; a replay with --prune removes surplus trades.
         EXECUTE format('GRANT DELETE ON stage1_jobs, simulation_trades TO %I', app);
         FOR routine IN
@@ -34,11 +44,14 @@ BEGIN
              WHERE p.pronamespace = 'public'::regnamespace
                AND (p.proname LIKE 'stage1\_%' OR p.proname IN ('upsert_stage1_dataset',
                     'ensure_dataset_placeholder', 'ensure_run_placeholder'))
+               AND pg_has_role(p.proowner, 'USAGE')
         LOOP
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', routine, app);
         END LOOP;
-        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT INSERT, UPDATE ON TABLES TO %I', app);
-        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO %I', app);
-        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO %I', app);
+        IF app <> current_user THEN
+            EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT INSERT, UPDATE ON TABLES TO %I', app);
+            EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO %I', app);
+            EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO %I', app);
+        END IF;
     END IF;
 END $$;

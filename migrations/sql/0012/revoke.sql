@@ -4,14 +4,33 @@ DECLARE
     readonly text := coalesce(nullif(current_setting('stage1.readonly_role', true), ''), 'stage1_readonly');
     tables text := 'datasets, walkforward_runs, walkforward_folds, simulation_runs, simulation_trades, simulation_trade_buckets, stage1_jobs, indicator_datasets, dataset_hierarchy, dataset_catalog, alembic_version';
     name text;
+    relation regclass;
+    routine regprocedure;
 BEGIN
     FOREACH name IN ARRAY ARRAY[app, readonly] LOOP
-        -- An owner keeps what is its own.
-        CONTINUE WHEN name = current_user OR NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name);
-        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON TABLES FROM %I', name);
-        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON SEQUENCES FROM %I', name);
-        EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON FUNCTIONS FROM %I', name);
-        EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM %I', name);
-        EXECUTE format('REVOKE ALL ON %s FROM %I', tables, name);
+        CONTINUE WHEN NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name);
+        -- An owner keeps its rights: on what it owns now, and on what it will create.
+        IF name <> current_user THEN
+            EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON TABLES FROM %I', name);
+            EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON SEQUENCES FROM %I', name);
+            EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE ALL ON FUNCTIONS FROM %I', name);
+        END IF;
+        FOR routine IN
+            SELECT p.oid::regprocedure FROM pg_proc p
+             WHERE p.pronamespace = 'public'::regnamespace
+               AND (p.proname LIKE 'fn\_list\_%' OR p.proname LIKE 'stage1\_%'
+                    OR p.proname IN ('upsert_stage1_dataset', 'ensure_dataset_placeholder',
+                                     'ensure_run_placeholder'))
+               AND pg_has_role(p.proowner, 'USAGE') AND pg_get_userbyid(p.proowner) <> name
+        LOOP
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %I', routine, name);
+        END LOOP;
+        FOR relation IN
+            SELECT c.oid::regclass FROM pg_class c
+             WHERE c.oid = ANY (string_to_array(tables, ', ')::regclass[])
+               AND pg_get_userbyid(c.relowner) <> name
+        LOOP
+            EXECUTE format('REVOKE ALL ON %s FROM %I', relation, name);
+        END LOOP;
     END LOOP;
 END $$;
