@@ -41,6 +41,8 @@ def _revision(each: RevisionPlan, *, sql: bool) -> None:
         click.echo(f"  QuestDB  {len(each.questdb)} statements")
     for hazard in each.hazards:
         click.secho(f"  hazard   {hazard}", fg="red")
+    for note in each.notes:
+        click.echo(f"  note     {note}")
     for finding, count in Counter(each.lint).items():
         click.echo(f"  squawk   {finding}{f' ({count} times)' if count > 1 else ''}")
     if sql:

@@ -23,7 +23,7 @@ from stage1_schema.alembic_plugin.backfill import PAGE
 from stage1_schema.alembic_plugin.questdb_alter import AlterQuestDBTableOp
 from stage1_schema.connect import reading
 from stage1_schema.errors import Stage1Error
-from stage1_schema.ops import fingerprint, migrate, pending, squawk
+from stage1_schema.ops import fingerprint, migrate, pending, role_setup, squawk
 from stage1_schema.ops.effects import CATALOGUE, REFERENCE, SCAN, TRIGGER, Effect, Hazard
 from stage1_schema.ops.plan_standing import ForeignKey, Standing, look
 from stage1_schema.ops.retyping import keeps_rows, keeps_values
@@ -85,7 +85,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class RevisionPlan:
-    """What one revision would do. `lint` are squawk's findings."""
+    """What one revision would do. `lint` are squawk's findings, `notes` what it does not do."""
 
     revision: str
     title: str
@@ -93,6 +93,7 @@ class RevisionPlan:
     questdb: tuple[str, ...]
     hazards: tuple[str, ...]
     lint: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
         script = pending.read(settings, revision)
         tables = questdb_pending.tables_of(script.questdb)
         taken = fingerprint.take(connection, questdb, arguments, tables)
+        note = role_setup.of_migration(connection, settings.roles)
     drops = legacy and any(each.startswith("legacy=drop") for each in arguments)
     if questdb and script.questdb:
         with plain_questdb_errors(), client(questdb) as connected:
@@ -148,7 +150,7 @@ def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
         questdb_where=settings.questdb.where if questdb else "skipped",
         revision=revision,
         head=head,
-        revisions=tuple(_revisions(script, stands, version, drops=bool(drops))),
+        revisions=tuple(_revisions(script, stands, version, drops=bool(drops), note=note)),
         fingerprint=taken,
         questdb_tables=tables,
         squawk=squawk.program() is not None,
@@ -198,7 +200,7 @@ def _moved(plan: Plan) -> PlanRefusedError:
 
 
 def _revisions(
-    script: pending.Script, stands: Standing, version: str, *, drops: bool
+    script: pending.Script, stands: Standing, version: str, *, drops: bool, note: str | None
 ) -> Iterable[RevisionPlan]:
     scripts = ScriptDirectory.from_config(migrate.config())
     findings = squawk.lint(script.text, version) if script.steps else ()
@@ -228,6 +230,7 @@ def _revisions(
             questdb=questdb,
             hazards=tuple(dict.fromkeys(map(str, hazards))),
             lint=tuple(f"{f.rule}: {f.message}" for f in findings if f.line in lines),
+            notes=(note,) if note and role_setup.APP_SETTING in step.sql else (),
         )
 
 
