@@ -5,7 +5,7 @@ POSTGRES_VERSIONS ?= 14 16 18
 QUESTDB_VERSIONS ?= 8.2.0 9.0.3
 # What depends on the server's version: the contract, the takeover, and the catalogue as it is read.
 POSTGRES_TESTS := tests/postgres $(wildcard tests/migrations/test_takeover*.py) $(addprefix \
-  tests/migrations/test_,chain.py parity.py drift.py downgrade.py online.py)
+  tests/migrations/test_,chain.py parity.py drift.py downgrade.py online.py deployments.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help install up down clean reset test test-postgres-matrix test-questdb-matrix check revision release

@@ -31,6 +31,11 @@ SELECT n.nspname AS schema, c.relname AS name
                     AND d.objid = c.oid AND d.deptype = 'e')
  ORDER BY 1, 2
 """
+_MAY_READ = (
+    "run it as the owner of the tables, a member of pg_read_all_data or a superuser"
+    " (STAGE1_POSTGRES_USER)."
+)
+_DENIED = re.compile("permission denied|may lack SELECT")  # a sequence, since PostgreSQL 18
 _DATA = re.compile(r"^\d+; \d+ \d+ TABLE DATA ", re.MULTILINE)
 
 
@@ -149,7 +154,10 @@ def _run(
             why = (telling or done.stderr.splitlines() or ["it gave no reason"])[0]
             if done.returncode < 0:
                 why = f"it was ended by {signal.Signals(-done.returncode).name}"
-            raise PostgresError(f"{program} failed: {why.split('error: ', 1)[-1].rstrip('.')}.")
+            raise PostgresError(
+                f"{program} failed: {why.split('error: ', 1)[-1].rstrip('.')}.",
+                next_step=_MAY_READ if _DENIED.search(done.stderr) else None,
+            )
     return done.stdout
 
 

@@ -35,8 +35,11 @@ _numbers = itertools.count(1)
 
 
 @contextmanager
-def created(server, template=None):
-    """Make a database and give its settings for the owner's role."""
+def created(server, template=None, owner=None):
+    """Make a database and give its settings for the owner's role.
+
+    Of another `owner` its schema public is as the server makes it.
+    """
     name = f"stage1_test_{next(_numbers)}"
     janitor = DatabaseJanitor(
         user=server.user,
@@ -47,14 +50,14 @@ def created(server, template=None):
         template_dbname=template,
     )
     with janitor:
+        role = sql.Identifier(owner or ROLES.owner)
         with superuser(server, "postgres") as connection:
-            owner = sql.Identifier(ROLES.owner)
             connection.execute(
-                sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), owner)
+                sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), role)
             )
-        if template is None:  # PostgreSQL 14 lets only its owner create
+        if template is None and owner is None:
             with superuser(server, name) as connection:
-                connection.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(owner))
+                connection.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(role))
         yield settings_for(server, name)
 
 
