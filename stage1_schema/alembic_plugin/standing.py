@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
 from stage1_schema.alembic_plugin import legacy_shapes, standing_sql
+from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,6 +109,7 @@ def look(
     columns = _columns(connection, schema)
     relations = [row for row in relations if row.kind in "vm" or _is_ours(row.name, columns)]
     tables = [row.name for row in relations if row.kind in "rp"]
+    _refuse_others([row for row in relations if not (row.is_own if lock else row.is_read)])
     if lock and tables:
         names = ", ".join(f'"{schema}"."{name}"' for name in tables)
         connection.execute(text(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE"))
@@ -179,6 +181,18 @@ def move(connection: Connection, standing: Standing, prefix: str) -> str:
 def listing(items: Sequence[object]) -> str:
     """Return `items` as one readable line."""
     return ", ".join(map(str, items))
+
+
+def _refuse_others(relations: Sequence[Any]) -> None:
+    """Raise Stage1Error where this role may not do what it came for with another one's tables."""
+    if relations:
+        owners = sorted({row.owner for row in relations})
+        raise Stage1Error(
+            f"Tables or views of Stage1 belong to {listing(owners)}:"
+            f" {listing([row.name for row in relations])}. Nothing was changed.",
+            next_step=f"run it as {listing(owners)} or as a superuser; docs/deploying.md says how"
+            f" to give them to {relations[0].login}.",
+        )
 
 
 def _is_ours(name: str, columns: dict[str, frozenset[str]]) -> bool:

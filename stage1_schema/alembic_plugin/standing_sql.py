@@ -5,7 +5,9 @@ from __future__ import annotations
 from sqlalchemy import text
 
 RELATIONS = text("""
-SELECT c.oid, c.relname AS name, c.relkind::text AS kind
+SELECT c.oid, c.relname AS name, c.relkind::text AS kind,
+       pg_get_userbyid(c.relowner)::text AS owner, pg_has_role(c.relowner, 'USAGE') AS is_own,
+       has_table_privilege(c.oid, 'SELECT') AS is_read, current_user::text AS login
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname = :schema
    AND ((c.relkind IN ('r', 'p') AND c.relname = ANY(:tables))

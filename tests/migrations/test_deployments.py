@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from stage1_schema.alembic_plugin import history
 from stage1_schema.connect import engine
-from stage1_schema.errors import PostgresError
+from stage1_schema.errors import PostgresError, Stage1Error
 from stage1_schema.ops import backup, drift, migrate, plan, reset, roles, spool
 from stage1_schema.ops.role_setup import Kind
 from stage1_schema.settings import QuestDBSettings
@@ -42,23 +42,33 @@ class Deployment:
     kind_of_old: Kind | None = None
     member: bool = False
     createdb: bool = False
+    states: tuple[str, ...] = ("nothing", "desktop", "dashboard", "reset")
 
 
 OWNER, APP = ROLES.owner, ROLES.app
 SUPERUSER = "postgres"
 DEPLOYMENTS = {
     "superuser": Deployment(OWNER, SUPERUSER, OWNER, Kind.OWNER_APART),
-    "superuser_alone": Deployment(SUPERUSER, SUPERUSER, SUPERUSER, Kind.SUPERUSER_OWNS),
-    "superuser_of_the_application": Deployment(APP, SUPERUSER, APP, Kind.APP_OWNS_AROUND),
+    "superuser_alone": Deployment(
+        SUPERUSER, SUPERUSER, SUPERUSER, Kind.SUPERUSER_OWNS, states=("desktop",)
+    ),
+    "superuser_of_the_application": Deployment(
+        APP, SUPERUSER, APP, Kind.APP_OWNS_AROUND, states=("desktop",)
+    ),
     "owner": Deployment(OWNER, OWNER, OWNER, Kind.OWNER_APART, createdb=True),
     "owner_without_createdb": Deployment(OWNER, OWNER, OWNER, Kind.OWNER_APART),
     "application": Deployment(APP, APP, APP, Kind.APP_OWNS),
     "member": Deployment(OWNER, DEPLOYER, OWNER, Kind.OWNER_APART, member=True),
     "application_as_member": Deployment(
-        OWNER, APP, APP, Kind.APP_IS_MEMBER, kind_of_old=Kind.APP_OWNS, member=True
+        OWNER,
+        APP,
+        APP,
+        Kind.APP_IS_MEMBER,
+        kind_of_old=Kind.APP_OWNS,
+        member=True,
+        states=("nothing", "desktop"),
     ),
 }
-STATES = ("nothing", "desktop", "dashboard", "reset")
 SPOOL = [
     clients.a_dataset(rows.A_DATASET),
     clients.a_run(rows.RUN_ROW),
@@ -125,8 +135,10 @@ def protects_little(made, settings, kind):
     assert noted == ({"0012", "0013"} if unrestricted else set())
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("name", DEPLOYMENTS)
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [(name, state) for name, case in DEPLOYMENTS.items() for state in case.states],
+)
 def test_a_deployment_lives(name, state, server_with_roles, questdb, questdb_server, tmp_path):
     case = DEPLOYMENTS[name]
     with deployed(server_with_roles, case, questdb_server.url) as settings:
@@ -161,14 +173,30 @@ def test_a_deployment_lives(name, state, server_with_roles, questdb, questdb_ser
         (retired,) = schemas(settings, "stage1_retired")[:1]
         assert query(settings, f"SELECT FROM {retired}.spool_quarantine")
         migrate.upgrade(settings)
-        as_declared(settings)
 
         execute(as_role(settings, APP), clients.a_dataset(rows.A_DATASET))
-        done = reset.run(settings, reset.plan(settings), keep=state != "desktop")
+        intent = reset.plan(settings)
+        reset.confirm(intent, settings.postgres.database)
+        done = reset.run(settings, intent, keep=state != "desktop")
         assert [check for check in done.checks if check.passed is not True] == []
         as_declared(settings)
         assert roles.read(settings).setup.kind == kind
         execute(as_role(settings, APP), clients.b_call(rows.B_DATASET))
+
+
+def test_old_tables_of_another_role_are_refused_with_what_to_type(server_with_roles):
+    with deployed(server_with_roles, DEPLOYMENTS["owner"]) as settings:
+        root = of(settings, server_with_roles, SUPERUSER)
+        execute(root, f"GRANT CREATE ON SCHEMA public TO {APP}")
+        fill(as_role(settings, APP), "reset")
+        refused = r"^Tables .* belong to stage1_app: .*datasets.* Nothing was changed. Next: "
+        for run in (upgrade, lambda each, _: plan.make(each, ["questdb=skip"])):
+            with pytest.raises(Stage1Error, match=refused) as caught:
+                run(settings, "import")
+            assert str(caught.value).endswith(f"give them to {OWNER}.")
+        execute(root, f"REASSIGN OWNED BY {APP} TO {OWNER}")
+        upgrade(settings, "import")
+        assert query(settings, "SELECT FROM walkforward_folds")
 
 
 RIGHTS = """
