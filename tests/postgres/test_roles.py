@@ -23,6 +23,7 @@ TABLES = {
     "simulation_trade_buckets",
     "stage1_jobs",
     "indicator_datasets",
+    "stage1_datasets",
     "spool_replays",
     "spool_quarantine",
     "spool_units",

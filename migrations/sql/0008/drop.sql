@@ -1,4 +1,5 @@
 DROP FUNCTION upsert_stage1_dataset(uuid, text, text, text, text, text, text, bigint, bigint, timestamptz, timestamptz, timestamptz, timestamptz, jsonb);
+DROP VIEW stage1_datasets;
 DROP VIEW indicator_datasets;
 DROP TRIGGER tg_90_touch ON datasets;
 DROP TRIGGER tg_20_normalise ON datasets;

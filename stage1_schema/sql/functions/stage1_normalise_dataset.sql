@@ -15,6 +15,7 @@ DECLARE
 BEGIN
     NEW.metadata := stage1_json_object(NEW.metadata);
     NEW.created_at := coalesce(stage1_moment(NEW.created_at), now());
+    NEW.updated_at := coalesce(stage1_moment(NEW.updated_at), now());
     IF fresh OR NEW.dataset_slug IS DISTINCT FROM OLD.dataset_slug THEN
         NEW.dataset_slug := stage1_checked_slug(NEW.dataset_slug);
     END IF;
