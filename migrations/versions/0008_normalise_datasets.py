@@ -19,9 +19,11 @@ revision = "0008"
 down_revision = "0007"
 
 FILES = (
+    "stage1_current_dataset",
     "stage1_slug",
     "stage1_checked_slug",
     "stage1_suffixed_slug",
+    "stage1_spare_slug",
     "stage1_free_slug",
     "stage1_clear_slug",
     "stage1_epoch_ms",
