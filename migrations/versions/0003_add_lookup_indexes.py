@@ -16,8 +16,7 @@ revision = "0003"
 down_revision = "0002"
 
 INDEXES = (
-    ("walkforward_runs", ("prediction_measurement",)),
-    ("simulation_runs", ("questdb_namespace",)),
+    ("datasets", ("updated_at", "dataset_id")),
     ("datasets", ("created_at", "dataset_id")),
     ("walkforward_runs", ("dataset_id", "created_at", "run_id")),
     ("walkforward_runs", ("created_at", "run_id")),
@@ -27,6 +26,11 @@ INDEXES = (
     ("simulation_runs", ("created_at", "simulation_id")),
     ("simulation_runs", ("completed_at",)),
     ("simulation_trades", ("simulation_id", "bar_timestamp", "trade_id")),
+)
+# Operators know these by name and create them by hand (IF NOT EXISTS).
+NAMED = (
+    ("idx_walkforward_runs_measurement", "walkforward_runs", ("prediction_measurement",)),
+    ("idx_simulation_runs_namespace", "simulation_runs", ("questdb_namespace",)),
 )
 JOB_INDEXES = (
     ("ix_stage1_jobs_pending", ("created_at", "job_id"), "status = 'PENDING'"),
@@ -39,6 +43,8 @@ def name_of(table: str, columns: tuple[str, ...]) -> str:
 
 
 def upgrade() -> None:
+    for name, table, columns in NAMED:
+        op.create_index_online(name, table, columns)
     for table, columns in INDEXES:
         op.create_index_online(name_of(table, columns), table, columns)
     for name, columns, where in JOB_INDEXES:
@@ -50,3 +56,5 @@ def downgrade() -> None:
         op.drop_index_online(name)
     for table, columns in reversed(INDEXES):
         op.drop_index_online(name_of(table, columns))
+    for name, _, _ in reversed(NAMED):
+        op.drop_index_online(name)

@@ -1,9 +1,10 @@
 """Normalise datasets, whichever client writes them
 
-A dataset is one row of `datasets`. Older desktops write it as `indicator_datasets`, a view that
-PostgreSQL updates by itself, or call upsert_stage1_dataset first. Each generation sends another
-part of the same facts, in other units; a trigger keeps manifest, columns and both forms of time in
-step, makes a slug where none was sent, and lets nothing unknown erase what is known.
+A dataset is one row of `datasets`. Older desktops write it as `indicator_datasets` and an ORM as
+`stage1_datasets`, views that PostgreSQL updates by itself; others call upsert_stage1_dataset first.
+Each generation sends another part of the same facts, in other units; a trigger keeps manifest,
+columns and both forms of time in step, makes a slug where none was sent, and lets nothing unknown
+erase what is known.
 
 Rows that stand are brought to that form, some at a time; every step is safe to repeat.
 
@@ -18,9 +19,11 @@ revision = "0008"
 down_revision = "0007"
 
 FILES = (
+    "stage1_current_dataset",
     "stage1_slug",
     "stage1_checked_slug",
     "stage1_suffixed_slug",
+    "stage1_spare_slug",
     "stage1_free_slug",
     "stage1_clear_slug",
     "stage1_epoch_ms",
@@ -43,6 +46,7 @@ FILES = (
     "datasets_tg_20_normalise",
     "datasets_tg_90_touch",
     "indicator_datasets",
+    "stage1_datasets",
     "upsert_stage1_dataset",
 )
 

@@ -36,7 +36,7 @@ TABLES = (
     "stage1_jobs",
     "jobs",
 )
-VIEWS = (*TABLES[:-1], "dataset_hierarchy", "dataset_catalog")
+VIEWS = (*TABLES[:-1], "dataset_hierarchy", "dataset_catalog", "stage1_unused_placeholders")
 LEGACY_FUNCTIONS = ("upsert_stage1_dataset", "update_updated_at_column")
 
 

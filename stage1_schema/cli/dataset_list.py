@@ -24,7 +24,7 @@ def command(context: Stage1, *, as_json: bool) -> None:
         return
     rows = [
         (
-            d.slug,
+            f"{d.slug} (placeholder)" if d.is_placeholder else d.slug,
             d.symbol or "-",
             d.granularity or "-",
             d.runs,

@@ -25,6 +25,8 @@ def command(context: Stage1, slug: str, *, as_json: bool) -> None:
         return
     about = ", ".join(filter(None, (found.symbol, found.granularity, found.source)))
     click.echo(f"{found.slug} {found.dataset_id} {about}")
+    if found.is_placeholder:
+        click.echo("A placeholder: nobody recorded this dataset yet.")
     click.echo(f"{found.runs} runs, {found.simulations} simulations\n")
     console.table(
         ("table", "holds", "rows", "first (UTC)", "last (UTC)"),
@@ -40,4 +42,7 @@ def command(context: Stage1, slug: str, *, as_json: bool) -> None:
         ],
     )
     if not all(t["stands"] for t in found.tables):
-        click.echo("\nNext: stage1 questdb apply creates what is missing.")
+        if found.is_placeholder:
+            click.echo(f"\nNext: export it again, or stage1 dataset create {found.slug}.")
+        else:
+            click.echo("\nNext: stage1 questdb apply creates what is missing.")

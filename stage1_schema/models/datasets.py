@@ -22,6 +22,7 @@ class Dataset(Touched, Base):
     __table_args__ = (
         UniqueConstraint("dataset_slug"),
         Index(None, "created_at", "dataset_id"),
+        Index(None, "updated_at", "dataset_id"),
     )
 
     dataset_id: Mapped[UUID] = mapped_column(primary_key=True)

@@ -23,7 +23,7 @@ class SimulationRun(Touched, Base):
     __table_args__ = (
         CheckConstraint(one_of("mode", *MODES), name="mode"),
         UniqueConstraint("run_id", "questdb_namespace"),
-        Index(None, "questdb_namespace"),
+        Index("idx_simulation_runs_namespace", "questdb_namespace"),
         Index(None, "run_id", "created_at", "simulation_id"),
         Index(None, "dataset_id", "created_at", "simulation_id"),
         Index(None, "created_at", "simulation_id"),

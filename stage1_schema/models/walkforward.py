@@ -21,7 +21,7 @@ class WalkforwardRun(Touched, Base):
     __table_args__ = (
         CheckConstraint(one_of("status", *RUN_STATUSES), name="status"),
         UniqueConstraint("dataset_id", "prediction_measurement"),
-        Index(None, "prediction_measurement"),
+        Index("idx_walkforward_runs_measurement", "prediction_measurement"),
         Index(None, "dataset_id", "created_at", "run_id"),
         Index(None, "created_at", "run_id"),
         Index(None, "completed_at"),

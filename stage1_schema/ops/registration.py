@@ -256,6 +256,7 @@ class Shown:
     symbol: str | None
     granularity: str | None
     source: str | None
+    is_placeholder: bool
     runs: int
     simulations: int
     tables: tuple[dict[str, Any], ...]
@@ -266,7 +267,8 @@ class Shown:
 
 
 _LIST = text("""
-SELECT d.*, (SELECT count(*) FROM walkforward_runs r WHERE r.dataset_id = d.dataset_id) AS runs,
+SELECT d.dataset_id, d.dataset_slug, d.symbol, d.granularity, d.source, d.is_placeholder,
+       (SELECT count(*) FROM walkforward_runs r WHERE r.dataset_id = d.dataset_id) AS runs,
        (SELECT count(*) FROM simulation_runs s WHERE s.dataset_id = d.dataset_id) AS simulations
   FROM datasets d ORDER BY d.dataset_slug
 """)
@@ -305,6 +307,7 @@ def _shown(row: Row[Any], tables: Iterable[owned.Owned], live: Any) -> Shown:  #
         symbol=row.symbol,
         granularity=row.granularity,
         source=row.source,
+        is_placeholder=row.is_placeholder,
         runs=row.runs,
         simulations=row.simulations,
         tables=tuple(map(state, tables)),

@@ -114,11 +114,11 @@ CASES = {
     ),
     "operator class": (
         (
-            "DROP INDEX ix_walkforward_runs_prediction_measurement; CREATE INDEX"
-            " ix_walkforward_runs_prediction_measurement"
+            "DROP INDEX idx_walkforward_runs_measurement; CREATE INDEX"
+            " idx_walkforward_runs_measurement"
             " ON walkforward_runs (prediction_measurement text_pattern_ops)"
         ),
-        "index ix_walkforward_runs_prediction_measurement: declared",
+        "index idx_walkforward_runs_measurement: declared",
     ),
     "function body": (
         (
@@ -318,8 +318,8 @@ CASES = {
         "constraint walkforward_runs.pk_walkforward_runs: comment declared None, live 'by hand'",
     ),
     "comment of an index": (
-        "COMMENT ON INDEX ix_simulation_runs_questdb_namespace IS 'by hand'",
-        "index ix_simulation_runs_questdb_namespace: comment declared None, live 'by hand'",
+        "COMMENT ON INDEX idx_simulation_runs_namespace IS 'by hand'",
+        "index idx_simulation_runs_namespace: comment declared None, live 'by hand'",
     ),
     "renamed table": (
         "ALTER TABLE simulation_trade_buckets RENAME TO buckets",

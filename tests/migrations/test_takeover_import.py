@@ -270,3 +270,32 @@ def test_a_fault_at_any_statement_changes_nothing_and_the_next_run_converges(emp
     (schema,) = schemas(empty, "stage1_legacy_")
     assert rows_of(empty, schema) == before[1]["public"]
     assert query(empty, "SELECT version_num FROM alembic_version") == [(migrate.head(),)]
+
+
+def test_a_placeholder_that_an_operator_made_by_hand_is_one(empty):
+    fill(empty, "desktop")
+    execute(
+        empty,
+        "INSERT INTO indicator_datasets (dataset_id, symbol, granularity, source, questdb_tag,"
+        " row_count, first_bar_ts, last_bar_ts) VALUES (md5('by hand')::uuid, 'XRP', 'unknown',"
+        " 'laptop_imgui', 'xrp_ind', 0, NOW(), NOW())",
+    )
+    upgrade(empty, "import")
+    (made,) = [row for row in rows_of(empty)["datasets"] if row["symbol"] == "XRP"]
+    assert (made["dataset_slug"], made["is_placeholder"]) == ("xrp_ind", True)
+    assert made["source"] == "laptop_imgui"
+    for invented in ("granularity", "indicator_row_count", "indicator_measurement"):
+        assert made[invented] is None
+    assert (made["indicator_first_ts"], made["indicator_last_ts"]) == (None, None)
+    assert not any(row["is_placeholder"] for row in rows_of(empty)["datasets"] if row != made)
+
+
+def test_the_view_of_an_old_tables_name_has_its_rows(empty):
+    fill(empty, "desktop_and_generation_b")
+    upgrade(empty, "import")
+    columns = "dataset_id::text, dataset_slug, symbol, ohlcv_row_count"
+    found = query(empty, f"SELECT {columns} FROM stage1_datasets ORDER BY 1")
+    assert found == query(empty, f"SELECT {columns} FROM datasets ORDER BY 1")
+    assert ("merged_9", "BTCUSD", 5000) in [row[1:] for row in found]
+    (schema,) = schemas(empty, "stage1_legacy_")
+    assert query(empty, f"SELECT count(*) FROM {schema}.stage1_datasets") == [(2,)]

@@ -146,9 +146,9 @@ def test_the_commands(migrated, app, monkeypatch, tmp_path):
 
     another = "aaaabbbb-0000-4000-8000-000000000009"
     one_more = ("dataset", "placeholder", another, "--slug", "My one")
-    for _ in range(2):
+    for outcome in ("is now a placeholder.", "is a placeholder: nothing was changed."):
         done = stage1(migrated, monkeypatch, *one_more)
-        assert done.stdout == f"Dataset {another} (my_one) is a placeholder.\n"
+        assert done.stdout == f"Dataset {another} (my_one) {outcome}\n"
     app.execute(clients.a_dataset(rows.A_DATASET | {"dataset_id": another}))
     assert "nothing was changed" in stage1(migrated, monkeypatch, *one_more).stdout
     assert not one(app, "SELECT * FROM datasets WHERE dataset_id = %s", another)["is_placeholder"]
@@ -158,7 +158,7 @@ def test_the_commands(migrated, app, monkeypatch, tmp_path):
     ("arguments", "message"),
     [
         (("dataset", "backfill"), "Give either --from FILE or --log FILE."),
-        (("dataset", "placeholder", "x"), "'x' is not a valid UUID."),
+        (("dataset", "placeholder", "x", "--slug", "y"), "x is no id: give the slug once"),
         (("dataset", "placeholder", rows.NOBODY, "--slug", "--"), 'the dataset slug "--" is empty'),
     ],
 )

@@ -55,7 +55,7 @@ def test_pages_by_offset_and_by_cursor_are_the_same(app, seven):
     assert by_offset == [seven[:3], seven[3:6], seven[6:], []]
     after, by_cursor = None, []
     while True:
-        page = runs(app, rows.DATASET, 3, after=after)
+        page = runs(app, rows.DATASET, 3, p_after=after)
         by_cursor += ids(page)
         if not page[-1]["has_more"]:
             break
@@ -102,19 +102,42 @@ def test_datasets_by_cursor(app):
         app.execute(clients.a_dataset(rows.A_DATASET | row))
     first = app.execute("SELECT * FROM fn_list_datasets(3, 0)").fetchall()
     second = app.execute(
-        "SELECT * FROM fn_list_datasets(3, after => %s)", [first[-1]["dataset_id"]]
+        "SELECT * FROM fn_list_datasets(3, p_after => %s)", [first[-1]["dataset_id"]]
     ).fetchall()
     expected = [UUID(identifier(number)) for number in (4, 3, 2, 1, 0)]
     assert ids(first + second, "dataset_id") == expected
     assert [row["has_more"] for row in first + second] == [True] * 3 + [False] * 2
 
 
+def test_datasets_by_their_last_change(app):
+    for number in range(5):
+        row = {"dataset_id": identifier(number), "questdb_tag": f"t{number}"}
+        app.execute(clients.a_dataset(rows.A_DATASET | row))
+
+    def page(last=None):
+        query = "SELECT * FROM fn_list_datasets(2, p_after => %s, p_after_updated_at => %s)"
+        cursor = [last["dataset_id"], last["updated_at"]] if last else [None, None]
+        return app.execute(query, cursor).fetchall()
+
+    app.execute("UPDATE datasets SET lookback_rows = 7 WHERE dataset_id = %s", [identifier(1)])
+    first = page()
+    assert ids(first, "dataset_id") == [UUID(identifier(number)) for number in (1, 4)]
+    # The last row of the page moves to the front; the next page goes on where the first ended.
+    app.execute("UPDATE datasets SET lookback_rows = 7 WHERE dataset_id = %s", [identifier(4)])
+    second = page(first[-1])
+    assert ids(second, "dataset_id") == [UUID(identifier(number)) for number in (3, 2)]
+    third = page(second[-1])
+    assert ids(third, "dataset_id") == [UUID(identifier(0))]
+    assert [row["has_more"] for row in (*first, *second, *third)] == [True] * 4 + [False]
+    assert page()[0]["dataset_id"] == UUID(identifier(4))
+
+
 @pytest.mark.parametrize(
     "call",
     [
-        "fn_list_runs(NULL, 5, after => %s)",
-        "fn_list_datasets(5, after => %s)",
-        "fn_list_simulations(NULL, 5, after => %s)",
+        "fn_list_runs(NULL, 5, p_after => %s)",
+        "fn_list_datasets(5, p_after => %s)",
+        "fn_list_simulations(NULL, 5, p_after => %s)",
     ],
 )
 def test_a_cursor_that_is_gone_is_an_error_and_no_end(app, call):
@@ -194,12 +217,12 @@ def buffers(connection, call):
 
 
 CALLS = {
-    "runs of a dataset": f"fn_list_runs('{rows.DATASET}', 20, after => %s)",
-    "all runs": "fn_list_runs(NULL, 20, after => %s)",
+    "runs of a dataset": f"fn_list_runs('{rows.DATASET}', 20, p_after => %s)",
+    "all runs": "fn_list_runs(NULL, 20, p_after => %s)",
     "simulations of a dataset": (
-        f"fn_list_simulations(NULL, 20, after => %s, p_dataset_id => '{rows.DATASET}')"
+        f"fn_list_simulations(NULL, 20, p_after => %s, p_dataset_id => '{rows.DATASET}')"
     ),
-    "all simulations": "fn_list_simulations(NULL, 20, after => %s)",
+    "all simulations": "fn_list_simulations(NULL, 20, p_after => %s)",
 }
 
 
@@ -209,3 +232,21 @@ def test_a_late_page_costs_what_the_first_costs(many):
         first, last = buffers(many, call % "NULL"), buffers(many, call % late)
         assert last <= 2 * first, what
         assert first < 500, what
+
+
+def test_a_late_page_of_datasets_costs_what_the_first_costs(root):
+    root.execute("SET session_replication_role = replica")
+    root.execute(
+        """
+        INSERT INTO datasets (dataset_id, dataset_slug, updated_at)
+        SELECT lpad(to_hex(n), 32, '0')::uuid, 'd' || n, now() - make_interval(secs => n / 3)
+          FROM generate_series(1, %s) n""",
+        [MANY // 4],
+    )
+    root.execute("VACUUM ANALYZE datasets")
+    late = UUID(int=MANY // 4 - 100)
+    moment = one(root, "SELECT updated_at FROM datasets WHERE dataset_id = %s", late)["updated_at"]
+    first = buffers(root, "fn_list_datasets(20)")
+    for cursor in (f"'{late}'", f"'{late}', p_after_updated_at => '{moment}'"):
+        assert buffers(root, f"fn_list_datasets(20, p_after => {cursor})") <= 2 * first
+    assert first < 500

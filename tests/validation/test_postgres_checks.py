@@ -26,7 +26,7 @@ MARKED = """'{"legacy": {"placeholder": true}}'"""
 EARLIER_MS, LATER_MS = rows.FIRST * 1000, rows.LAST * 1000
 PLACEHOLDER = (
     "INSERT INTO datasets (dataset_id, dataset_slug, is_placeholder, created_at)"
-    f" VALUES (gen_random_uuid(), 'guessed', true, {LONG_AGO})"
+    " VALUES (gen_random_uuid(), 'guessed', true, now())"
 )
 SURPLUS = (
     "INSERT INTO simulation_trades (trade_id, simulation_id, side)"
@@ -61,7 +61,7 @@ BROKEN = [
     ("simulations_completion", f"{SET_SIMULATION} completed_at = NULL"),
     ("simulations_completion", f"{SET_SIMULATION} started_at = now()"),
     ("jobs_running_long", f"{SET_JOB} {STUCK}"),
-    ("placeholders_old", PLACEHOLDER),
+    ("datasets_not_recorded", PLACEHOLDER),
     ("placeholders_old", f"{SET_RUN} is_placeholder = true, created_at = {LONG_AGO}"),
     ("placeholders_old", f"{SET_SIMULATION} summary_metrics = {MARKED}, created_at = {LONG_AGO}"),
     ("trade_counts", "DELETE FROM simulation_trades WHERE side = 'long'"),
@@ -173,7 +173,6 @@ ODD = [
     trade(UNCOUNTED, 0, metadata='"just a text"'),
     clients.simulation(SAVING),
     bucket(SAVING, trade_count=900),
-    "SELECT ensure_dataset_placeholder(gen_random_uuid(), 'unheard_of')",
     f"{SET_JOB} status = 'RUNNING', started_at = {LONG_AGO}, progress = 5",  # it reports progress
     f"INSERT INTO stage1_jobs (job_type, updated_at, created_at) VALUES ('x', {AGES_AGO})",
     GIVEN_UP,
@@ -187,12 +186,12 @@ def test_legal_but_odd_rows_have_no_findings(migrated, healthy, app, broken):
     assert found(migrated) == {}
 
 
-def test_the_spool_of_the_field_has_no_findings(migrated, broken, tmp_path):
+def test_the_spool_of_the_field_lacks_datasets_and_no_more(migrated, broken, tmp_path):
     path = tmp_path / "pending_postgres_inserts.sql"
     path.write_bytes(usual(runs=4, folds=12, trades=40).bytes())
     spool.replay(as_role(migrated, ROLES.app), path, spool.Options())
     broken.age()
-    assert found(migrated) == {}
+    assert found(migrated) == {"datasets_not_recorded": 6}  # three, with a run each
 
 
 def test_what_is_still_being_saved_is_left_alone(migrated, app):

@@ -1,3 +1,11 @@
+-- What an operator inserted by hand for a dataset that was never recorded: its tag is the slug, the
+-- rest is made up (contract, part 1).
+UPDATE pg_temp.import_datasets
+   SET is_placeholder = true, dataset_slug = coalesce(nullif(dataset_slug, ''), indicator_measurement),
+       indicator_measurement = NULL, granularity = NULL, indicator_row_count = NULL,
+       indicator_first_ts = NULL, indicator_last_ts = NULL
+ WHERE granularity = 'unknown' AND indicator_row_count = 0
+   AND indicator_first_ts = indicator_last_ts;
 -- Parents that were never written down. A fold without its run, and a trade or bucket without its
 -- simulation, hang on a run and a dataset of the same id (contract, part 6).
 CREATE TEMP TABLE import_missing_simulations ON COMMIT DROP AS

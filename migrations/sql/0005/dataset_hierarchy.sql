@@ -1,4 +1,6 @@
--- Every dataset with its runs and their simulations; one without any still shows.
+-- Every dataset with its runs and their simulations; one without any still shows. `status` and
+-- `created_at` are those of the deepest level of the row: simulation, else run, else dataset (which
+-- has no status).
 CREATE OR REPLACE VIEW dataset_hierarchy AS
 SELECT d.dataset_id,
        d.dataset_slug,
@@ -24,7 +26,10 @@ SELECT d.dataset_id,
        s.status AS simulation_status,
        s.started_at AS simulation_started_at,
        s.completed_at AS simulation_completed_at,
-       s.created_at AS simulation_created_at
+       s.created_at AS simulation_created_at,
+       r.serialized_config,
+       CASE WHEN s.simulation_id IS NOT NULL THEN s.status ELSE r.status END AS status,
+       coalesce(s.created_at, r.created_at, d.created_at) AS created_at
   FROM datasets d
   LEFT JOIN walkforward_runs r ON r.dataset_id = d.dataset_id
   LEFT JOIN simulation_runs s ON s.run_id = r.run_id;

@@ -1,11 +1,11 @@
 -- The runs of a dataset (of all datasets with NULL), newest first.
 CREATE OR REPLACE FUNCTION fn_list_runs(
     p_dataset_id uuid DEFAULT NULL,
-    lim integer DEFAULT 50,
-    skip integer DEFAULT 0,
+    p_limit integer DEFAULT 50,
+    p_offset integer DEFAULT 0,
     p_status text DEFAULT NULL,
     p_measurement text DEFAULT NULL,
-    after uuid DEFAULT NULL)
+    p_after uuid DEFAULT NULL)
 RETURNS TABLE (
     run_id uuid,
     dataset_id uuid,
@@ -35,9 +35,9 @@ AS $$
 DECLARE
     after_created timestamptz;
 BEGIN
-    IF after IS NOT NULL THEN
-        SELECT r.created_at INTO after_created FROM walkforward_runs r WHERE r.run_id = after;
-        PERFORM stage1_cursor_gone(after::text) WHERE after_created IS NULL;
+    IF p_after IS NOT NULL THEN
+        SELECT r.created_at INTO after_created FROM walkforward_runs r WHERE r.run_id = p_after;
+        PERFORM stage1_cursor_gone(p_after::text) WHERE after_created IS NULL;
     END IF;
     -- Planned at each call with the conditions that apply, so that an index orders the page.
     RETURN QUERY EXECUTE 'WITH page AS MATERIALIZED (
@@ -46,7 +46,7 @@ BEGIN
         || CASE WHEN p_status IS NOT NULL THEN ' AND r.status = $4' ELSE '' END
         || CASE WHEN p_measurement IS NOT NULL
                 THEN ' AND r.prediction_measurement = $5' ELSE '' END
-        || CASE WHEN after IS NOT NULL THEN ' AND (r.created_at, r.run_id) < ($6, $7)' ELSE '' END
+        || CASE WHEN p_after IS NOT NULL THEN ' AND (r.created_at, r.run_id) < ($6, $7)' ELSE '' END
         || ' ORDER BY r.created_at DESC, r.run_id DESC LIMIT $1 + 1 OFFSET $2)
         SELECT r.run_id, r.dataset_id, d.dataset_slug, d.ohlcv_measurement,
                d.indicator_measurement, r.prediction_measurement, r.target_column,
@@ -55,15 +55,16 @@ BEGIN
                r.serialized_config, r.is_placeholder,
                (SELECT count(*) FROM walkforward_folds f WHERE f.run_id = r.run_id),
                r.created_at, r.updated_at, (SELECT count(*) FROM page) > $1
-          FROM (SELECT * FROM page ORDER BY created_at DESC, run_id DESC LIMIT $1) p
+          FROM (SELECT page.run_id, page.created_at FROM page
+                 ORDER BY page.created_at DESC, page.run_id DESC LIMIT $1) p
           JOIN walkforward_runs r USING (run_id)
           JOIN datasets d ON d.dataset_id = r.dataset_id
          ORDER BY p.created_at DESC, p.run_id DESC'
-    USING stage1_page_size(lim), greatest(coalesce(skip, 0), 0), p_dataset_id,
-          upper(btrim(p_status)), p_measurement, after_created, after;
+    USING stage1_page_size(p_limit), greatest(coalesce(p_offset, 0), 0), p_dataset_id,
+          upper(btrim(p_status)), p_measurement, after_created, p_after;
 END
 $$;
 COMMENT ON FUNCTION fn_list_runs(uuid, integer, integer, text, text, uuid) IS
-'Runs of a dataset (NULL: of all), newest first (created_at, then run_id). lim: NULL or 0 means 50,
-clamped to 1..1000. skip: NULL or negative means 0. after: the run_id that the last page ended with;
-it costs the same on every page, skip does not. has_more: another page follows.';
+'Runs of a dataset (NULL: of all), newest first (created_at, then run_id). p_limit: NULL or 0 means
+50, clamped to 1..1000. p_offset: NULL or negative means 0. p_after: the run_id that the last page
+ended with; it costs the same on every page, p_offset does not. has_more: another page follows.';

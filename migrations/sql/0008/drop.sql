@@ -1,4 +1,5 @@
 DROP FUNCTION upsert_stage1_dataset(uuid, text, text, text, text, text, text, bigint, bigint, timestamptz, timestamptz, timestamptz, timestamptz, jsonb);
+DROP VIEW stage1_datasets;
 DROP VIEW indicator_datasets;
 DROP TRIGGER tg_90_touch ON datasets;
 DROP TRIGGER tg_20_normalise ON datasets;
@@ -20,7 +21,9 @@ DROP FUNCTION stage1_moment_ms(timestamptz);
 DROP FUNCTION stage1_moment(timestamptz);
 DROP FUNCTION stage1_epoch_ms(bigint);
 DROP FUNCTION stage1_clear_slug(uuid, text);
-DROP FUNCTION stage1_free_slug(uuid, jsonb);
-DROP FUNCTION stage1_suffixed_slug(text, uuid);
+DROP FUNCTION stage1_free_slug(uuid, jsonb, boolean);
+DROP FUNCTION stage1_spare_slug(text, uuid);
+DROP FUNCTION stage1_suffixed_slug(text, uuid, integer);
 DROP FUNCTION stage1_checked_slug(text);
 DROP FUNCTION stage1_slug(text);
+DROP FUNCTION stage1_current_dataset(uuid);

@@ -7,14 +7,23 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
-    fresh boolean := TG_OP = 'INSERT' OR OLD.is_placeholder AND NOT NEW.is_placeholder;
+    fresh boolean;
     standing text;
     manifest jsonb;
     before jsonb := '{}';
     facts jsonb;
 BEGIN
     NEW.metadata := stage1_json_object(NEW.metadata);
+    IF TG_OP = 'UPDATE' AND OLD.is_placeholder THEN
+        -- Nobody knows these facts of a placeholder: whoever writes one records the dataset.
+        facts := stage1_manifest_facts(NEW.metadata) || stage1_time_facts(NEW)
+            || stage1_column_facts(NEW);
+        NEW.is_placeholder := NEW.is_placeholder
+            AND facts - ARRAY['dataset_slug', 'symbol', 'source'] = '{}';
+    END IF;
+    fresh := TG_OP = 'INSERT' OR OLD.is_placeholder AND NOT NEW.is_placeholder;
     NEW.created_at := coalesce(stage1_moment(NEW.created_at), now());
+    NEW.updated_at := coalesce(stage1_moment(NEW.updated_at), now());
     IF fresh OR NEW.dataset_slug IS DISTINCT FROM OLD.dataset_slug THEN
         NEW.dataset_slug := stage1_checked_slug(NEW.dataset_slug);
     END IF;
@@ -41,7 +50,7 @@ BEGIN
     facts := stage1_with_interval(before, facts);
     IF NOT facts ? 'dataset_slug' THEN
         facts := facts || jsonb_build_object(
-            'dataset_slug', stage1_free_slug(NEW.dataset_id, facts));
+            'dataset_slug', stage1_free_slug(NEW.dataset_id, facts, NEW.is_placeholder));
     END IF;
     IF NOT NEW.is_placeholder
        AND (fresh OR facts ->> 'dataset_slug' IS DISTINCT FROM OLD.dataset_slug) THEN

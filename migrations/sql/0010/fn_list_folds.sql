@@ -1,9 +1,9 @@
 -- The folds of a run in their order.
 CREATE OR REPLACE FUNCTION fn_list_folds(
     p_run_id uuid,
-    lim integer DEFAULT 500,
-    skip integer DEFAULT 0,
-    after integer DEFAULT NULL)
+    p_limit integer DEFAULT 500,
+    p_offset integer DEFAULT 0,
+    p_after integer DEFAULT NULL)
 RETURNS TABLE (
     run_id uuid,
     fold_number integer,
@@ -28,11 +28,11 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, public, pg_temp
 AS $$
     WITH asked AS (
-        SELECT CASE WHEN coalesce(lim, 0) = 0 THEN 500 ELSE stage1_page_size(lim) END AS size,
-               greatest(coalesce(skip, 0), 0) AS skipped
+        SELECT CASE WHEN coalesce(p_limit, 0) = 0 THEN 500 ELSE stage1_page_size(p_limit) END AS size,
+               greatest(coalesce(p_offset, 0), 0) AS skipped
     ), counted AS (
         SELECT count(f.fold_number) AS total,
-               count(*) FILTER (WHERE f.fold_number <= after) + min(asked.skipped) AS before
+               count(*) FILTER (WHERE f.fold_number <= p_after) + min(asked.skipped) AS before
           FROM asked LEFT JOIN walkforward_folds f ON f.run_id = p_run_id
     )
     SELECT f.run_id, f.fold_number, f.train_start_idx, f.train_end_idx, f.test_start_idx,
@@ -41,11 +41,11 @@ AS $$
            f.thresholds, f.metrics, counted.total, counted.before,
            counted.before + asked.size < counted.total
       FROM walkforward_folds f, counted, asked
-     WHERE f.run_id = p_run_id AND (after IS NULL OR f.fold_number > after)
+     WHERE f.run_id = p_run_id AND (p_after IS NULL OR f.fold_number > p_after)
      ORDER BY f.fold_number
      LIMIT (SELECT size FROM asked) OFFSET (SELECT skipped FROM asked)
 $$;
 COMMENT ON FUNCTION fn_list_folds(uuid, integer, integer, integer) IS
-'Folds of a run by fold_number. lim: NULL or 0 means 500, clamped to 1..1000. skip: NULL or negative
-means 0. after: the fold_number that the last page ended with. total: the folds of the run; offset:
-how many of them stand before this page; has_more: another page follows.';
+'Folds of a run by fold_number. p_limit: NULL or 0 means 500, clamped to 1..1000. p_offset: NULL or
+negative means 0. p_after: the fold_number that the last page ended with. total: the folds of the
+run; offset: how many of them come before this page; has_more: another page follows.';

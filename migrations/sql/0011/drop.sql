@@ -1,6 +1,11 @@
 DROP FUNCTION ensure_run_placeholder(uuid, uuid, text);
 DROP FUNCTION ensure_dataset_placeholder(uuid, text, text);
 DROP TRIGGER tg_10_placeholder ON walkforward_runs;
+DROP TRIGGER tg_40_merge_placeholders ON datasets;
 DROP TRIGGER tg_10_placeholder ON datasets;
+DROP TRIGGER tg_05_prepare_placeholder ON datasets;
 DROP FUNCTION stage1_replace_run_placeholder();
 DROP FUNCTION stage1_replace_dataset_placeholder();
+DROP FUNCTION stage1_merge_placeholders();
+DROP VIEW stage1_unused_placeholders;
+DROP FUNCTION stage1_prepare_placeholder();

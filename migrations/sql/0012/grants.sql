@@ -3,8 +3,8 @@ DO $$
 DECLARE
     app text := coalesce(nullif(current_setting('stage1.app_role', true), ''), 'stage1_app');
     readonly text := coalesce(nullif(current_setting('stage1.readonly_role', true), ''), 'stage1_readonly');
-    tables text := 'datasets, walkforward_runs, walkforward_folds, simulation_runs, simulation_trades, simulation_trade_buckets, stage1_jobs, indicator_datasets';
-    views text := 'dataset_hierarchy, dataset_catalog, alembic_version';
+    tables text := 'datasets, walkforward_runs, walkforward_folds, simulation_runs, simulation_trades, simulation_trade_buckets, stage1_jobs, indicator_datasets, stage1_datasets';
+    views text := 'dataset_hierarchy, dataset_catalog, stage1_unused_placeholders, alembic_version';
     name text;
     relation regclass;
     routine regprocedure;
@@ -37,8 +37,9 @@ BEGIN
         LOOP
             EXECUTE format('REVOKE INSERT, UPDATE ON %s FROM %I', relation, app);
         END LOOP;
-        -- The worker purges jobs; a replay with --prune removes surplus trades.
-        EXECUTE format('GRANT DELETE ON stage1_jobs, simulation_trades TO %I', app);
+        -- The worker purges jobs; a replay with --prune removes surplus trades; a real dataset takes
+        -- the place of its placeholders.
+        EXECUTE format('GRANT DELETE ON stage1_jobs, simulation_trades, stage1_unused_placeholders TO %I', app);
         FOR routine IN
             SELECT p.oid::regprocedure FROM pg_proc p
              WHERE p.pronamespace = 'public'::regnamespace

@@ -2,7 +2,7 @@ DO $$
 DECLARE
     app text := coalesce(nullif(current_setting('stage1.app_role', true), ''), 'stage1_app');
     readonly text := coalesce(nullif(current_setting('stage1.readonly_role', true), ''), 'stage1_readonly');
-    tables text := 'datasets, walkforward_runs, walkforward_folds, simulation_runs, simulation_trades, simulation_trade_buckets, stage1_jobs, indicator_datasets, dataset_hierarchy, dataset_catalog, alembic_version';
+    tables text := 'datasets, walkforward_runs, walkforward_folds, simulation_runs, simulation_trades, simulation_trade_buckets, stage1_jobs, indicator_datasets, stage1_datasets, dataset_hierarchy, dataset_catalog, stage1_unused_placeholders, alembic_version';
     name text;
     relation regclass;
     routine regprocedure;

@@ -38,6 +38,8 @@ SELECT ensure_dataset_placeholder(%(id)s::uuid, CASE WHEN slug <> '' THEN slug E
                AS slug) named
 """
 _ENSURE_RUN = "SELECT ensure_run_placeholder(%(id)s::uuid, %(dataset)s::uuid, %(name)s)"
+# The id of a placeholder that was merged means the dataset it was merged into.
+_UNKNOWN = "stage1_current_dataset(s.dataset_id) = s.dataset_id"
 _DATASETS_OF_RUNS = f"""
 SELECT s.dataset_id,
        min(coalesce(s.prediction_measurement, s.walk_config ->> 'prediction_measurement'))
@@ -45,7 +47,7 @@ SELECT s.dataset_id,
   LEFT JOIN datasets d ON d.dataset_id = s.dataset_id
   LEFT JOIN walkforward_runs r ON r.run_id = s.run_id AND NOT r.is_placeholder
  WHERE {LIVE} AND s.turn = 1 AND s.run_id = ANY(%s) AND s.dataset_id IS NOT NULL
-   AND d.dataset_id IS NULL AND r.run_id IS NULL
+   AND d.dataset_id IS NULL AND r.run_id IS NULL AND {_UNKNOWN}
  GROUP BY 1 ORDER BY min(s.position)
 """
 _RUNS_OF_FOLDS = f"""
@@ -62,6 +64,7 @@ SELECT s.dataset_id, min(s.input_run_measurement)
   FROM spool_simulation_runs s
   LEFT JOIN datasets d ON d.dataset_id = s.dataset_id
  WHERE {LIVE} AND s.simulation_id = ANY(%s) AND s.dataset_id IS NOT NULL AND d.dataset_id IS NULL
+   AND {_UNKNOWN}
  GROUP BY 1 ORDER BY min(s.position)
 """
 _RUNS_OF_SIMULATIONS = f"""
@@ -158,7 +161,8 @@ class Parents:
         if reason := self._held("run", run_id, [RUNS.name]):
             return reason
         found = self._connection.execute(
-            "SELECT FROM datasets WHERE dataset_id = %s", (dataset_id,)
+            "SELECT FROM datasets WHERE dataset_id = (SELECT stage1_current_dataset(%s))",
+            (dataset_id,),
         ).fetchone()
         if found is None and (reason := self._dataset(dataset_id, name)):
             return reason

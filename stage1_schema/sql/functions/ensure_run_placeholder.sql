@@ -11,7 +11,7 @@ AS $$
     SELECT p_run_id, p_dataset_id,
            -- The name is a guess, and one that another run has is a wrong one.
            CASE WHEN NOT EXISTS (SELECT FROM walkforward_runs r
-                                  WHERE r.dataset_id = p_dataset_id
+                                  WHERE r.dataset_id = stage1_current_dataset(p_dataset_id)
                                     AND r.prediction_measurement = p_measurement)
                 THEN p_measurement END,
            true

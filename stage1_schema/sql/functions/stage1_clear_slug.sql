@@ -4,6 +4,6 @@ RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, public, pg_temp
 AS $$
-    UPDATE datasets SET dataset_slug = stage1_suffixed_slug(dataset_slug, dataset_id)
+    UPDATE datasets SET dataset_slug = stage1_spare_slug(dataset_slug, dataset_id)
      WHERE dataset_slug = slug AND dataset_id <> id AND is_placeholder
 $$;

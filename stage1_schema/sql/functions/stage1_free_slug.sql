@@ -1,6 +1,7 @@
 -- A slug for a dataset whose writer named none: from its measurements, else symbol_granularity,
--- else its id; where another dataset has it, with the first 8 digits of the id behind it.
-CREATE OR REPLACE FUNCTION stage1_free_slug(id uuid, facts jsonb)
+-- else its id; where another dataset has it, with the first 8 digits of the id behind it. What a
+-- placeholder has is free, but for another placeholder: it gives way.
+CREATE OR REPLACE FUNCTION stage1_free_slug(id uuid, facts jsonb, for_placeholder boolean)
 RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, public, pg_temp
@@ -18,7 +19,8 @@ AS $$
                 (3, stage1_slug(id::text))) AS candidate(rank, slug)
      WHERE length(candidate.slug) <= 116
        AND NOT EXISTS (SELECT FROM datasets taken
-                        WHERE taken.dataset_slug = candidate.slug AND taken.dataset_id <> id)
+                        WHERE taken.dataset_slug = candidate.slug AND taken.dataset_id <> id
+                          AND (for_placeholder OR NOT taken.is_placeholder))
      ORDER BY candidate.rank
      LIMIT 1
 $$;

@@ -1,5 +1,6 @@
--- Takes prediction_measurement from walk_config where the writer sends it only there, and brings
--- status and times to one form. '' is "no name", and no name never erases a known one.
+-- Finds the dataset of a placeholder that was merged, takes prediction_measurement from walk_config
+-- where the writer sends it only there, and brings status and times to one form. '' is "no name", and
+-- no name never erases a known one.
 CREATE OR REPLACE FUNCTION stage1_normalise_run()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -8,6 +9,9 @@ AS $$
 DECLARE
     name text := nullif(NEW.walk_config ->> 'prediction_measurement', '');
 BEGIN
+    IF TG_OP = 'INSERT' OR NEW.dataset_id IS DISTINCT FROM OLD.dataset_id THEN
+        NEW.dataset_id := stage1_current_dataset(NEW.dataset_id);
+    END IF;
     NEW.status := upper(nullif(btrim(NEW.status), ''));
     NEW.started_at := stage1_moment(NEW.started_at);
     NEW.completed_at := stage1_moment(NEW.completed_at);

@@ -1,7 +1,7 @@
 -- Registers a dataset or brings it up to date, as generation B of the desktop calls it.
 CREATE OR REPLACE FUNCTION upsert_stage1_dataset(
     p_dataset_id uuid,
-    p_slug text,
+    p_dataset_slug text,
     p_symbol text,
     p_granularity text,
     p_source text,
@@ -23,7 +23,7 @@ AS $$
         ohlcv_measurement, indicator_measurement, ohlcv_row_count, indicator_row_count,
         ohlcv_first_ts, ohlcv_last_ts, indicator_first_ts, indicator_last_ts, metadata)
     VALUES (
-        p_dataset_id, p_slug, p_symbol, p_granularity, p_source,
+        p_dataset_id, p_dataset_slug, p_symbol, p_granularity, p_source,
         p_ohlcv_measurement, p_indicator_measurement,
         -- No rows of a table that has no name is "unknown".
         CASE WHEN p_ohlcv_measurement = '' THEN nullif(p_ohlcv_rows, 0) ELSE p_ohlcv_rows END,
