@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stage1_schema.alembic_plugin import limits, standing
 from stage1_schema.alembic_plugin.upgrade_lock import UpgradeLock
-from stage1_schema.connect import connect, engine, plain_errors
+from stage1_schema.connect import connect, engine, plain_errors, reading
 from stage1_schema.errors import ConfirmationError, Stage1Error
 from stage1_schema.locks import alone_with_series
 from stage1_schema.ops import migrate, reset_checks, reset_postgres, reset_series
@@ -144,8 +144,8 @@ def plan(settings: Settings, *, everything: bool = False) -> Plan:
     With `everything`, QuestDB's tables of other software are dropped too.
     """
     head = migrate.head()
-    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
-        found = standing.look(connection)
+    with reading(settings.postgres) as connection:
+        found = reset_postgres.look(connection)
         recorded = recorded_tables(connection)
     with plain_questdb_errors(), client(settings.questdb) as questdb:
         series = reset_series.read(questdb, recorded)
@@ -177,7 +177,7 @@ def confirm(intent: Plan, confirmation: str | None, *, keep: bool = False) -> No
 
 def refusals(settings: Settings, intent: Plan, *, keep: bool) -> tuple[str, ...]:
     """Return what keeps a reset from starting, as sentences without their full stop."""
-    with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+    with reading(settings.postgres) as connection:
         found = [*reset_postgres.refusals(connection, intent.postgres, keep=keep)]
     with plain_questdb_errors(), client(settings.questdb) as questdb:
         found += reset_series.refusals(questdb, intent.dropped(keep=keep), keep=keep)

@@ -13,7 +13,7 @@ from stage1_schema.errors import PostgresError, Stage1Error
 from stage1_schema.ops import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "stage1_reset"
 LOCK_TIMEOUT_MS = 5_000
+_NO_RIGHT = "42501"
 
 _READ_ONLY = text("""
 SELECT pg_is_in_recovery() AS recovery, current_setting('transaction_read_only') = 'on' AS read_only
@@ -73,6 +74,24 @@ class Right(NamedTuple):
         return f"{self.role} {self.privilege} on {self.relation}"
 
 
+def look(connection: Connection) -> standing.Standing:
+    """Return what of Stage1 exists. Raises Stage1Error where this login may not read it."""
+    try:
+        return standing.look(connection)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _NO_RIGHT:
+            raise
+        connection.rollback()
+        asked = {"relations": list(standing.TABLES), "functions": []}
+        others = connection.execute(_NOT_OURS, asked).scalars().all()
+        if not others:
+            raise
+        raise Stage1Error(
+            f"The reset cannot start: {_of_others(others)}. Nothing was changed.",
+            next_step="set STAGE1_POSTGRES_USER to a member of it, then run the reset again.",
+        ) from error
+
+
 def refusals(connection: Connection, found: standing.Standing, *, keep: bool) -> Iterator[str]:
     """Yield what PostgreSQL would refuse, as sentences without their full stop."""
     state = connection.execute(_READ_ONLY).one()
@@ -88,7 +107,7 @@ def refusals(connection: Connection, found: standing.Standing, *, keep: bool) ->
         )
     owned = {"relations": _relations(found), "functions": list(found.functions)}
     if others := connection.execute(_NOT_OURS, owned).scalars().all():
-        yield f"this login owns neither of these, so run it as their owner: {', '.join(others)}"
+        yield _of_others(others)
 
 
 def clear(
@@ -138,6 +157,10 @@ def grant(settings: Settings, rights: Iterable[Right]) -> None:
             if right.relation in existing:
                 target = f"public.{quote(right.relation)}"
                 connection.execute(text(f"GRANT {right.privilege} ON {target} TO {right.role}"))
+
+
+def _of_others(owned: Sequence[str]) -> str:
+    return f"these belong to other roles, so run it as their owner: {', '.join(owned)}"
 
 
 def _relations(found: standing.Standing) -> list[str]:

@@ -8,7 +8,7 @@ import time
 import pytest
 import urllib3
 
-from questdb_ddl import QueryError, live_tables
+from questdb_ddl import QueryError, TableSuspended, live_tables
 from stage1_schema.connect import connect
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import migrate, reset, reset_series
@@ -166,7 +166,11 @@ def test_table_that_cannot_be_read_is_not_kept(both, questdb, questdb_server):
 
 def test_suspended_table_is_not_kept(both, questdb):
     create(questdb, "eth_run1", "eth_run2")
-    questdb.execute("ALTER TABLE eth_run2 SUSPEND WAL")
+    questdb.execute("INSERT INTO eth_run2 VALUES (9223372036854775807, '2025-01-02')")
+    questdb.wait_for("eth_run2")
+    questdb.execute("ALTER TABLE eth_run2 ALTER COLUMN x TYPE DECIMAL(10,2)")
+    with pytest.raises(TableSuspended):
+        questdb.wait_for("eth_run2")
     with pytest.raises(Stage1Error, match=r'"eth_run2" RESUME WAL.*Nothing was changed'):
         done(both, keep=True)
     assert {"eth_run1", "eth_run2"} <= live_tables(questdb).keys()
