@@ -304,3 +304,13 @@ def test_command_with_another_name_on_local_servers(shell):
         assert "nothing was changed" in wrong.err
     finally:
         shell("stage1", "down", "--clean")
+
+
+def test_view_with_a_name_of_stage1_is_dropped_before_its_table(both, questdb):
+    create(questdb, "a_ohlcv")
+    questdb.execute(
+        "CREATE MATERIALIZED VIEW z_ohlcv AS SELECT t, max(x) m FROM a_ohlcv SAMPLE BY 1d"
+    )
+    assert fates(reset.plan(both)) == dict.fromkeys(("a_ohlcv", "z_ohlcv"), "dropped: by its name")
+    assert failed(done(both)) == []
+    assert set(live_tables(questdb)) == SHARED
