@@ -178,7 +178,7 @@ def confirm(intent: Plan, confirmation: str | None, *, keep: bool = False) -> No
 def refusals(settings: Settings, intent: Plan, *, keep: bool) -> tuple[str, ...]:
     """Return what keeps a reset from starting, as sentences without their full stop."""
     with reading(settings.postgres) as connection:
-        found = [*reset_postgres.refusals(connection, intent.postgres, keep=keep)]
+        found = [*reset_postgres.refusals(connection, settings, intent.postgres, keep=keep)]
     with plain_questdb_errors(), client(settings.questdb) as questdb:
         found += reset_series.refusals(questdb, intent.dropped(keep=keep), keep=keep)
     return tuple(found)

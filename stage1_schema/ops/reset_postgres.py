@@ -26,6 +26,13 @@ _NO_RIGHT = "42501"
 _READ_ONLY = text("""
 SELECT pg_is_in_recovery() AS recovery, current_setting('transaction_read_only') = 'on' AS read_only
 """)
+_MAY_CREATE = text("""
+SELECT quote_ident(current_user) AS login,
+       bool_or(has_schema_privilege(r.oid, 'public', 'CREATE')) AS tables,
+       has_database_privilege(current_database(), 'CREATE') AS schemas
+  FROM pg_roles r
+ WHERE r.rolname = current_user OR (r.rolname = :owner AND pg_has_role(r.oid, 'MEMBER'))
+""")
 _NOT_OURS = text("""
 SELECT format('%s of %s', c.relname, pg_get_userbyid(c.relowner))
   FROM pg_class c
@@ -92,13 +99,23 @@ def look(connection: Connection) -> standing.Standing:
         ) from error
 
 
-def refusals(connection: Connection, found: standing.Standing, *, keep: bool) -> Iterator[str]:
+def refusals(
+    connection: Connection, settings: Settings, found: standing.Standing, *, keep: bool
+) -> Iterator[str]:
     """Yield what PostgreSQL would refuse, as sentences without their full stop."""
     state = connection.execute(_READ_ONLY).one()
     if state.recovery or state.read_only:
         yield (
             f"PostgreSQL is {'in recovery' if state.recovery else 'read-only'}: point "
             "STAGE1_POSTGRES_HOST at the primary, or let it write"
+        )
+    may = connection.execute(_MAY_CREATE, {"owner": settings.roles.owner}).one()
+    if not may.tables:
+        yield f"{may.login} may not create tables: GRANT CREATE ON SCHEMA public TO {may.login}"
+    if keep and found.rows and not may.schemas:
+        yield (
+            f"{may.login} may not create the schema for the rows: GRANT CREATE ON DATABASE "
+            f'"{settings.postgres.database}" TO {may.login}, or use --drop'
         )
     if found.dependents and not (keep and found.rows):  # what is moved keeps its dependents
         yield (
@@ -129,7 +146,7 @@ def clear(
         if getattr(error.orig, "sqlstate", None) != LOCKED:
             raise
         raise _in_use(settings) from error
-    for refusal in refusals(connection, found, keep=keep):
+    for refusal in refusals(connection, settings, found, keep=keep):
         raise Stage1Error(f"The reset cannot start: {refusal}.", next_step="run it again then.")
     managed = [settings.roles.owner, settings.roles.app, settings.roles.readonly]
     rights = connection.execute(_RIGHTS, {"relations": _relations(found), "managed": managed})

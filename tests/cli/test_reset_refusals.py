@@ -71,6 +71,19 @@ def no_right_to_create(root, settings, _questdb):
 
 
 @contextmanager
+def event_trigger(root, _settings, _questdb):
+    root.execute("""
+        CREATE FUNCTION no_tables() RETURNS event_trigger LANGUAGE plpgsql AS
+            'BEGIN RAISE EXCEPTION ''no new tables here''; END';
+        CREATE EVENT TRIGGER no_tables ON ddl_command_start WHEN TAG IN ('CREATE TABLE')
+            EXECUTE FUNCTION no_tables();
+        DROP TABLE stage1_migration_history;
+    """)
+    yield
+    root.execute("DROP EVENT TRIGGER no_tables")
+
+
+@contextmanager
 def view_of_others(root, _settings, _questdb):
     root.execute("CREATE VIEW report_of_others AS SELECT * FROM datasets")
     yield
@@ -112,7 +125,8 @@ def materialized_view_of_others(_root, _settings, questdb):
         pytest.param(
             function_of_another_role, "belong to other.*fn_list_runs", id="function_owner"
         ),
-        pytest.param(no_right_to_create, "permission denied for schema public", id="create"),
+        pytest.param(no_right_to_create, "GRANT CREATE ON SCHEMA public TO", id="create"),
+        pytest.param(event_trigger, "no new tables here", id="event_trigger"),
         pytest.param(view_of_others, "view report_of_others", id="dependent"),
         pytest.param(client_in_a_transaction, r"sessions use.*stage1_app", id="session"),
         pytest.param(another_upgrade, "Another upgrade or replay holds", id="upgrade_lock"),
@@ -132,6 +146,20 @@ def test_nothing_is_changed(eth, root, questdb, monkeypatch, hindrance, message)
         assert set(live_tables(questdb)) == before
         assert rows_in(eth, "datasets") == 1
         assert rows_in(eth, "alembic_version") == 1
+
+
+def test_no_right_to_create_a_schema_for_the_rows(eth, root, questdb):
+    """As the application's role, which owns the tables but not the database."""
+    app = as_role(eth, eth.roles.app)
+    role = sql.Identifier(eth.roles.app)
+    root.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(eth.roles.owner), role))
+    try:
+        root.execute(f"ALTER DATABASE {eth.postgres.database} OWNER TO CURRENT_USER")
+        with pytest.raises(Stage1Error, match=r"GRANT CREATE ON DATABASE.*or use --drop"):
+            done(app, keep=True)
+        assert "ohlcv_eth" in live_tables(questdb)
+    finally:
+        root.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(eth.roles.owner), role))
 
 
 def test_dry_run_names_what_refuses(shell, eth, root):

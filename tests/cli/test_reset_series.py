@@ -306,7 +306,7 @@ def test_command_with_another_name_on_local_servers(shell):
         shell("stage1", "down", "--clean")
 
 
-def test_view_with_a_name_of_stage1_is_dropped_before_its_table(both, questdb):
+def test_view_with_a_name_of_stage1_is_dropped_too(both, questdb):
     create(questdb, "a_ohlcv")
     questdb.execute(
         "CREATE MATERIALIZED VIEW z_ohlcv AS SELECT t, max(x) m FROM a_ohlcv SAMPLE BY 1d"
