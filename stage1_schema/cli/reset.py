@@ -78,12 +78,11 @@ def _show(settings: Settings, intent: reset.Plan, *, keep: bool, as_json: bool) 
         data = intent.to_data(keep=keep) | {"refusals": list(refused)}
         click.echo(json.dumps(data, indent=2))
         return
-    listed = [(s, console.visible(n), rows, what) for s, n, rows, what in intent.rows(keep=keep)]
-    width = max((len(rows) for _, _, rows, _ in listed), default=0)
-    console.table(
-        ("store", "table", "rows", "what happens"),
-        [(store, name, rows.rjust(width), what) for store, name, rows, what in listed],
-    )
+    heading = ("store", "table", "rows", "what happens")
+    listed = [heading, *intent.rows(keep=keep)]
+    number, fate = (max(len(row[column]) for row in listed) for column in (2, 3))
+    for store, name, rows, what in listed:  # a long name does not spread the columns
+        click.echo(f"{store:<10}  {rows:>{number}}  {what:<{fate}}  {console.visible(name)}")
     if objects := len(intent.postgres.objects):
         click.echo(f"With PostgreSQL's tables: {objects} views and functions of Stage1.")
     click.echo(f"In all: {intent.summary(keep=keep)}.")

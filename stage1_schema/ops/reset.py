@@ -63,7 +63,7 @@ class Plan:
     def rows(self, *, keep: bool) -> list[tuple[str, str, str, str]]:
         """Return store, table, rows and what happens, of every table."""
         moved = keep and self.postgres.rows
-        fate = f"moved to {reset_postgres.SCHEMA}_<date>" if moved else "dropped"
+        fate = "moved to a schema" if moved else "dropped"
         listed = [("PostgreSQL", t.name, f"{t.rows:,}", fate) for t in self.postgres.tables]
         dropped = self.dropped(keep=keep)
         for series in self.series:
@@ -127,9 +127,18 @@ class Result:
         return self.plan.head
 
     @property
+    def _places(self) -> str:
+        tables = sum(place.startswith("QuestDB") for place in self.kept)
+        places = [place for place in self.kept if not place.startswith("QuestDB")]
+        if tables:
+            plural = "s" * (tables != 1)
+            places.append(f"{tables:,} QuestDB table{plural} <table>_retired_<time>")
+        return ", ".join(places)
+
+    @property
     def message(self) -> str:
         """Text to send to the application team, once every check passed."""
-        kept = f" Rows were kept in: {', '.join(self.kept)}." if self.kept else ""
+        kept = f" Rows were kept: {self._places}." if self.kept else ""
         return (
             f"The Stage1 stores were reset at {self.finished} UTC. They are empty, at revision "
             f"{self.revision} (PostgreSQL {self.plan.postgres_where}, "

@@ -29,7 +29,7 @@ class Reason(StrEnum):
     SHARED = "shared"
     RECORDED = "recorded"
     NAMED = "by its name"
-    UNFINISHED = "unfinished rebuild or drop"
+    UNFINISHED = "unfinished"
     KEPT = "kept copy"
     FOREIGN = "not of Stage1"
 
