@@ -25,8 +25,8 @@ down: install ## Stop the local servers, keep their data
 clean: install ## Stop the local servers and remove them with their data
 	@$(BIN)/stage1 down --clean
 
-reset: install ## Empty and rebuild both stores (not local: CONFIRM=<database>)
-	@$(BIN)/stage1 reset $(if $(CONFIRM),--confirm '$(CONFIRM)')
+reset: install ## Empty and rebuild both stores (not local: CONFIRM=<database>; ARGS=--drop)
+	@$(BIN)/stage1 reset $(if $(CONFIRM),--confirm '$(CONFIRM)') $(ARGS)
 
 test: install ## Run the tests on servers that they start themselves
 	@$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)

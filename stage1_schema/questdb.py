@@ -34,9 +34,12 @@ def client(settings: QuestDBSettings, *, told: Callable[[str], None] | None = No
 @contextmanager
 def plain_questdb_errors() -> Iterator[None]:
     """Turn an error of questdb_ddl inside the block into a QuestDBError of the same text."""
-    from questdb_ddl import QuestDBDDLError  # noqa: PLC0415 - as above
+    from questdb_ddl import QuestDBDDLError, Unreachable  # noqa: PLC0415 - as above
 
     try:
         yield
+    except Unreachable as error:
+        step = "start it, or correct STAGE1_QUESTDB_REST; then run the same command again."
+        raise QuestDBError(str(error), next_step=step) from error
     except QuestDBDDLError as error:
         raise QuestDBError(str(error)) from error

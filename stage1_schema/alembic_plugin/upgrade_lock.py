@@ -159,7 +159,8 @@ class UpgradeLock:
                 raise PostgresError(
                     f"Another upgrade or replay holds the lock for more than {wait_s:g} s:"
                     f" {names or 'it has just gone'}. Nothing was changed.",
-                    next_step="wait for it, or give more time with -x lock_timeout=<seconds>.",
+                    next_step="wait for it, or give more time with"
+                    " STAGE1_LOCK_TIMEOUT_S=<seconds> (alembic: -x lock_timeout=<seconds>).",
                 )
             if holders and not told:
                 log.info("Waiting for %s", names)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from questdb_ddl import DeclarationError, slug
+from stage1_schema.ops.series_names import slug_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,15 +58,6 @@ def recorded_tables(connection: Connection) -> list[str]:
         for name in slug_tables(stem):
             names.setdefault(name)
     return list(names)
-
-
-def slug_tables(stem: str) -> list[str]:
-    """Return the table names that clients make of a slug, the canonical pair first."""
-    try:
-        name = slug(stem)
-    except DeclarationError:
-        return []
-    return [f"ohlcv_{name}", f"indicators_{name}", f"{name}_ohlcv", f"{name}_ind", name, stem]
 
 
 def _recorded(connection: Connection, present: set[tuple[str, str]]) -> Iterator[str]:

@@ -42,6 +42,11 @@ def local(settings):
     )
 
 
+def done(settings, *, keep=False, everything=False):
+    intent = reset.plan(settings, everything=everything)
+    return reset.run(settings, intent, keep=keep, watch_seconds=0)
+
+
 def failed(result):
     return [check for check in result.checks if check.passed is not True]
 
@@ -51,17 +56,17 @@ def rows_in(settings, table):
         return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
-def test_nothing_to_take_away(both, questdb):
-    result = reset.run(both, reset.plan(both), keep=False)
+def test_nothing_to_drop(both, questdb):
+    result = done(both)
     assert (failed(result), result.kept) == ([], ())
     assert set(live_tables(questdb)) == SHARED
 
 
-def test_everything_goes(filled, questdb):
+def test_all_of_stage1_is_dropped(filled, questdb):
     intent = reset.plan(filled)
-    assert {table.name: table.rows for table in intent.questdb}[f"ohlcv_{sample.SLUG}"] == 2550
+    assert {each.name: each.rows for each in intent.series}[f"ohlcv_{sample.SLUG}"] == 2550
     assert intent.postgres.rows > 0
-    result = reset.run(filled, intent, keep=False)
+    result = done(filled)
     assert (failed(result), result.kept) == ([], ())
     live = live_tables(questdb, counts=True)
     assert {name: table.row_count for name, table in live.items()} == dict.fromkeys(SHARED, 0)
@@ -69,9 +74,9 @@ def test_everything_goes(filled, questdb):
     assert result.revision in result.message
 
 
-def test_kept_rows_stand_aside_in_both_stores(filled, questdb):
+def test_kept_rows_are_in_both_stores(filled, questdb):
     trades = rows_in(filled, "simulation_trades")
-    result = reset.run(filled, reset.plan(filled), keep=True)
+    result = done(filled, keep=True)
     assert failed(result) == []
     (schema,) = [line.split()[-1] for line in result.kept if line.startswith("PostgreSQL")]
     assert rows_in(filled, f"{schema}.simulation_trades") == trades
@@ -88,7 +93,7 @@ def test_another_variant_and_its_series(both, questdb):
     ours = ("Old-Tag", "ohlcv_old_tag", "indicators_old_tag", "old_tag_ind", "old_run7")
     for name in (*ours, "of_somebody_else"):
         questdb.execute(f"CREATE TABLE '{name}' (t TIMESTAMP) TIMESTAMP(t) PARTITION BY DAY WAL")
-    result = reset.run(both, reset.plan(both), keep=False)
+    result = done(both)
     assert failed(result) == []
     assert set(live_tables(questdb)) == {*SHARED, "of_somebody_else"}
 
@@ -98,7 +103,7 @@ def test_objects_of_other_software_stop_it_before_anything_changes(filled, quest
         connection.execute("CREATE VIEW report_of_others AS SELECT * FROM datasets")
     before = set(live_tables(questdb))
     with pytest.raises(Stage1Error, match=r"view report_of_others.*Nothing was changed"):
-        reset.run(filled, reset.plan(filled), keep=False)
+        done(filled)
     assert set(live_tables(questdb)) == before
     assert rows_in(filled, "datasets") == 1
 
@@ -107,15 +112,15 @@ def test_reset_that_failed_half_way_goes_on(filled, questdb, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(migrate, "upgrade", lambda *_, **__: (_ for _ in ()).throw(Stage1Error("x")))
         with pytest.raises(Stage1Error):
-            reset.run(filled, reset.plan(filled), keep=False)
-    result = reset.run(filled, reset.plan(filled), keep=False)
+            done(filled)
+    result = done(filled)
     assert failed(result) == []
     assert set(live_tables(questdb)) == SHARED
 
 
-def test_role_that_does_not_exist_is_skipped_and_said(both):
+def test_role_that_does_not_exist_is_skipped(both):
     other = replace(both, roles=replace(both.roles, readonly="nobody_here"))
-    result = reset.run(other, reset.plan(other), keep=False)
+    result = done(other)
     (check,) = failed(result)
     assert (check.passed, check.detail) == (None, "the role does not exist")
     assert result.passed
@@ -130,38 +135,36 @@ def test_missing_grant_fails_the_checklist(both, monkeypatch):
             connection.execute("REVOKE INSERT ON datasets FROM stage1_app")
 
     monkeypatch.setattr(migrate, "upgrade", and_revoke)
-    result = reset.run(both, reset.plan(both), keep=False)
+    result = done(both)
     (check,) = failed(result)
     assert check.detail == "datasets INSERT"
     assert not result.passed
 
 
+@pytest.mark.parametrize("where", ["local", "remote"])
 @pytest.mark.parametrize(
     ("confirmation", "refused"),
     [
         pytest.param(None, "was not confirmed", id="nothing"),
-        pytest.param("stage1", "is not 'stage1'", id="another name"),
-        pytest.param("THE NAME", None, id="its name"),
+        pytest.param("", "is not ''", id="empty"),
+        pytest.param("stage1", "is not 'stage1'", id="another_name"),
+        pytest.param("THE NAME", None, id="its_name"),
     ],
 )
-def test_remote_stores_want_the_name(filled, confirmation, refused):
-    intent = reset.plan(filled)
+def test_confirmation(filled, where, confirmation, refused):
+    """A wrong name is refused everywhere; local servers alone need none."""
+    intent = reset.plan(local(filled) if where == "local" else filled)
     name = filled.postgres.database
-    if refused is None:
-        reset.confirm(intent, name)
+    if refused is None or (where == "local" and confirmation is None):
+        reset.confirm(intent, confirmation and name)
         return
     with pytest.raises(ConfirmationError, match=refused) as error:
         reset.confirm(intent, confirmation)
     text = str(error.value)
     assert f"CONFIRM={name}" in text
-    assert "datasets (1 row)" in text
-    assert "walkforward_predictions (1,800 rows)" in text
     assert filled.postgres.where in text
+    assert filled.questdb.where in text
     assert rows_in(filled, "datasets") == 1
-
-
-def test_local_stores_want_no_name(filled):
-    reset.confirm(reset.plan(local(filled)), None)
 
 
 def test_command_refuses_then_does_it(shell, filled):
