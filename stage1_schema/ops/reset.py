@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from questdb_ddl import Client, drop, live_tables, retire
 from questdb_ddl.tables import SHARED_TABLES
-from stage1_schema.alembic_plugin import history, standing
+from stage1_schema.alembic_plugin import history, preflight, standing
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import ConfirmationError, Stage1Error
 from stage1_schema.ops import migrate
@@ -99,6 +99,7 @@ class Result:
 def plan(settings: Settings) -> Plan:
     """Return what a reset would take away; changes nothing. Raises Stage1Error."""
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+        preflight.postgres(connection, settings.postgres)
         found = standing.look(connection)
         recorded = recorded_tables(connection)
     with plain_questdb_errors(), client(settings.questdb) as questdb:

@@ -54,6 +54,7 @@ def run(settings, *command, directory=ROOT, **variables):
 
 def refused(settings, questdb, *command, directory=ROOT, **variables):
     """Run a command that has to be refused in one line, with nothing changed; return the line."""
+    command = [each.format(database=settings.postgres.database) for each in command]
     before = stores(settings, questdb)
     code, errors, said = run(settings, *command, directory=directory, **variables)
     assert code != 0, said
@@ -82,6 +83,7 @@ DOWNGRADES = [
         ("alembic", "downgrade", "base"),
         ("alembic", "downgrade", "-1"),
         ("alembic", "stamp", "base"),
+        ("stage1", "reset", "--confirm", "{database}"),
     )
 ]
 
