@@ -32,6 +32,10 @@ class Obstacle:
     live: LiveTable | None
     difference: str
 
+    def __str__(self) -> str:
+        first, *more = self.difference.splitlines()
+        return f"{first} (and {len(more)} more difference{'s'[: len(more) - 1]})" if more else first
+
 
 def obstructed(client: Client, obstacles: Iterable[Obstacle]) -> QuestDBError:
     """Return the error that names every table, how it differs, and the commands that fix it."""
@@ -43,11 +47,10 @@ def obstructed(client: Client, obstacles: Iterable[Obstacle]) -> QuestDBError:
     if rebuilt:
         stop = "stop the exporters and run " if flag else "run "
         steps.append(stop + " && ".join(rebuilt))
-    told = "; ".join(" and ".join(each.difference.splitlines()) for each in found)
     return QuestDBError(
-        f"QuestDB has {len(found)} of the tables that a revision would create, and not as it would"
-        f" create them: {told}. Nothing was changed.",
-        next_step=f"{', then '.join(steps)}; then run the same command again. Every row is kept.",
+        "QuestDB has tables that differ from those that a revision would create:"
+        f" {'; '.join(map(str, found))}. Nothing was changed.",
+        next_step=f"{', then '.join(steps)}; then run the same command again.",
     )
 
 
