@@ -239,6 +239,40 @@ def test_heads_of_one_history_is_its_head(both, checkout):
     alembic(checkout, both, "downgrade", "base")
 
 
+MIXED = '''"""Both stores, and what no script can say"""
+from alembic import op
+import sqlalchemy as sa
+revision, down_revision = "0014", "0013"
+def upgrade():
+    op.execute("CREATE TABLE made_once ()")
+    {}
+    op.create_questdb_table("y", columns={{"x": "INT"}})
+def downgrade():
+    pass
+'''
+
+
+@pytest.mark.parametrize(
+    ("statement", "warning"),
+    [
+        pytest.param("pass", "", id="script"),
+        pytest.param(
+            'assert op.get_bind().execute(sa.text("SELECT 1")).scalar() == 1',
+            "What 0013 -> 0014 does in QuestDB is not known before it runs",
+            id="rows are read",
+        ),
+    ],
+)
+def test_what_is_looked_at_before_is_run_once(head, questdb, checkout, statement, warning):
+    (checkout / "migrations" / "versions" / "0014_mixed.py").write_text(MIXED.format(statement))
+    code, _, said = run(head, "alembic", "upgrade", "head", directory=checkout)
+    assert code == 0, said
+    assert ("not known before it runs" in said) == bool(warning)
+    assert warning in said
+    assert query(head, "SELECT to_regclass('made_once') IS NOT NULL") == [(True,)]
+    assert "y" in live_tables(questdb)
+
+
 def test_database_that_is_fit_is_changed(both, questdb):
     before = stores(both, questdb)
     assert run(both, "alembic", "upgrade", "head")[0] == 0
