@@ -64,7 +64,8 @@ def connect(
     """
     defaults = network() | {"application_name": "stage1"}
     try:
-        conninfo = make_conninfo("", **(defaults | dict(settings.parameters)))
+        given = {**settings.parameters, "client_encoding": "UTF8"}
+        conninfo = make_conninfo("", **(defaults | given))
         connection = of.connect(conninfo, autocommit=autocommit)
     except psycopg.Error as error:
         raise explain_connection(error, settings) from None

@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from stage1_schema.settings import QuestDBSettings
 
 
-def client(settings: QuestDBSettings, *, told: Callable[[str], None] | None = None) -> Client:
+def client(
+    settings: QuestDBSettings,
+    *,
+    timeout_ms: int | None = None,
+    told: Callable[[str], None] | None = None,
+) -> Client:
     """Return a client that keeps one connection; nothing is sent yet.
 
-    `told` gets every statement that changes something, before it is sent.
+    `timeout_ms` is for an answer, instead of the settings' own. `told` gets every statement that
+    changes something, before it is sent.
     """
     from questdb_ddl import Client  # noqa: PLC0415 - a run without QuestDB does not pay for it
 
@@ -26,7 +32,7 @@ def client(settings: QuestDBSettings, *, told: Callable[[str], None] | None = No
         user=settings.user,
         password=settings.password,
         connect_timeout_ms=settings.connect_timeout_ms,
-        timeout_ms=settings.rest_timeout_ms,
+        timeout_ms=timeout_ms or settings.rest_timeout_ms,
         told=told,
     )
 

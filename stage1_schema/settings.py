@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError, conninfo
@@ -21,8 +20,6 @@ from stage1_schema.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stage1_schema.servers.state import LocalState
-
 POSTGRES_PARTS = {
     "STAGE1_POSTGRES_HOST": "host",
     "STAGE1_POSTGRES_PORT": "port",
@@ -30,6 +27,11 @@ POSTGRES_PARTS = {
     "STAGE1_POSTGRES_USER": "user",
     "STAGE1_POSTGRES_PASSWORD": "password",
     "STAGE1_POSTGRES_SSLMODE": "sslmode",
+}
+_VARIABLES = {
+    "PostgreSQL": "STAGE1_POSTGRES_HOST, STAGE1_POSTGRES_PORT, STAGE1_POSTGRES_DB,"
+    " STAGE1_POSTGRES_USER, STAGE1_POSTGRES_PASSWORD (or STAGE1_POSTGRES_URL)",
+    "QuestDB": "STAGE1_QUESTDB_REST",
 }
 MAX_PORT = 65_535
 MAX_INTEGER = 2_147_483_647
@@ -88,13 +90,38 @@ class Roles:
     readonly: str = "stage1_readonly"
 
 
+class Missing:
+    """In the place of a store that is not set: whoever uses it gets the SettingsError."""
+
+    where = "not set"
+    local = False
+
+    def __init__(self, error: SettingsError) -> None:
+        """Keep the error to raise."""
+        self.error = error
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - it never returns
+        if name.startswith("_"):  # of Python's own, such as copy and pickle
+            raise AttributeError(name)
+        raise self.error
+
+
 @dataclass(frozen=True)
 class Settings:
-    """Both stores, and the roles."""
+    """Both stores, and the roles. A store that is not set raises SettingsError where it is used."""
 
     postgres: PostgresSettings
     questdb: QuestDBSettings
     roles: Roles = field(default_factory=Roles)
+
+    def targets(self, *, skip_questdb: bool = False) -> str:
+        """Return the line that begins every run: where both stores are, and as which role."""
+        postgres, questdb = self.postgres.where, self.questdb.where
+        if not isinstance(self.postgres, Missing):
+            postgres += f" as {self.postgres.parameters['user']}"
+        if not isinstance(self.questdb, Missing):
+            questdb = self.questdb.url
+        return f"PostgreSQL {postgres}, QuestDB {'skipped' if skip_questdb else questdb}"
 
 
 def load(
@@ -102,19 +129,29 @@ def load(
 ) -> Settings:
     """Return the settings in force.
 
-    A variable of the process wins over `.env` in `directory` (default: the current one), which
-    wins over the local servers of `make up`. Each store falls back on its own.
+    A variable of the process wins over `.env` in `directory` (default: the current one). The local
+    servers of `make up` are used where neither store is set, and never beside one that is set: a
+    store that is missing then raises SettingsError where it is used.
 
-    Raises SettingsError when a value cannot be used, or when a store is neither set nor local.
+    Raises SettingsError when a value cannot be used, or when there is no store at all.
     """
     directory = directory or Path.cwd()
     given = _given(environment, directory)
-    local = _Local(given, directory)
+    postgres, questdb = _postgres(given), _questdb(given)
+    local = postgres is None and questdb is None
+    if local:
+        postgres, questdb = _local(local_directory(given, directory))
     return Settings(
-        postgres=_postgres(given) or local.postgres(),
-        questdb=_questdb(given) or local.questdb(),
-        roles=_roles(given),
+        postgres or _not_set("PostgreSQL", local=local),
+        questdb or _not_set("QuestDB", local=local),
+        _roles(given),
     )
+
+
+def require(store: object) -> None:
+    """Raise SettingsError where a store of the settings is not set."""
+    if isinstance(store, Missing):
+        raise store.error
 
 
 def roles(environment: Mapping[str, str] | None = None, *, directory: Path | None = None) -> Roles:
@@ -198,7 +235,8 @@ def _questdb(given: Mapping[str, str]) -> QuestDBSettings | None:
     if url is None:
         return None
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+    base = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+    if not base or parts.query or parts.fragment:
         raise SettingsError(
             "STAGE1_QUESTDB_REST is not a base URL such as http://host:9000.",
             next_step="put the login into STAGE1_QUESTDB_USER and STAGE1_QUESTDB_PASSWORD.",
@@ -219,48 +257,44 @@ def _questdb(given: Mapping[str, str]) -> QuestDBSettings | None:
     )
 
 
-class _Local:
-    """The local servers, looked at only when a store is not set."""
+def _local(directory: Path) -> tuple[PostgresSettings | None, QuestDBSettings | None]:
+    """Return the local servers that run; raises SettingsError where none does."""
+    from stage1_schema.servers import state  # noqa: PLC0415 - not needed in a deploy
 
-    def __init__(self, given: Mapping[str, str], directory: Path) -> None:
-        self._directory = local_directory(given, directory)
-
-    @cached_property
-    def _state(self) -> LocalState | None:
-        from stage1_schema.servers import state  # noqa: PLC0415 - not needed in a deploy
-
-        return state.read(self._directory)
-
-    def postgres(self) -> PostgresSettings:
-        record = self._state and self._state.postgres
-        if not record:
-            raise _neither(
-                "PostgreSQL",
-                "STAGE1_POSTGRES_HOST, STAGE1_POSTGRES_PORT,"
-                " STAGE1_POSTGRES_DB, STAGE1_POSTGRES_USER, STAGE1_POSTGRES_PASSWORD"
-                " (or STAGE1_POSTGRES_URL)",
-            )
-        return PostgresSettings(
-            {
-                "host": record.host,
-                "port": str(record.port),
-                "dbname": record.database,
-                "user": record.user,
-                "password": record.password,
-            },
-            local=True,
+    found = state.read(directory)
+    if not (found and (found.postgres or found.questdb)):
+        raise SettingsError(
+            f"PostgreSQL and QuestDB are not set and no local server runs in {directory}.",
+            next_step=f"make up, or set {_VARIABLES['PostgreSQL']}, and {_VARIABLES['QuestDB']}.",
         )
+    postgres = questdb = None
+    if (record := found.postgres) is not None:
+        parameters = {
+            "host": record.host,
+            "port": str(record.port),
+            "dbname": record.database,
+            "user": record.user,
+            "password": record.password,
+        }
+        postgres = PostgresSettings(parameters, local=True)
+    if found.questdb is not None:
+        questdb = QuestDBSettings(url=found.questdb.url, local=True)
+    return postgres, questdb
 
-    def questdb(self) -> QuestDBSettings:
-        record = self._state and self._state.questdb
-        if not record:
-            raise _neither("QuestDB", "STAGE1_QUESTDB_REST")
-        return QuestDBSettings(url=record.url, local=True)
 
-
-def _neither(store: str, names: str) -> SettingsError:
-    return SettingsError(
-        f"{store} is not set and no local server runs.", next_step=f"make up, or set {names}."
+def _not_set(store: str, *, local: bool) -> Any:  # noqa: ANN401 - it stands for a store
+    other = "QuestDB" if store == "PostgreSQL" else "PostgreSQL"
+    if local:
+        found = f"The local {other} runs, and the local {store} does not."
+        return Missing(SettingsError(found, next_step="make up."))
+    leave_out = "leave QuestDB out: alembic -x questdb=skip (or stage1 upgrade -x questdb=skip)"
+    unset = "unset STAGE1_QUESTDB_REST and STAGE1_QUESTDB_HOST to use the servers of make up"
+    return Missing(
+        SettingsError(
+            f"{other} is set and {store} is not set; the local servers of make up are never used"
+            " beside one that is set.",
+            next_step=f"set {_VARIABLES[store]}, or {leave_out if store == 'QuestDB' else unset}.",
+        )
     )
 
 

@@ -2,7 +2,8 @@
 
 Exporters of all datasets write into these four. Created here and not by the first line that comes
 in: an auto-created table is partitioned by day and has no deduplication keys, so a re-export would
-double every row.
+double every row. A table that an exporter has created already is compared before the first step of
+the upgrade, which names the command that rebuilds it; its own columns stay.
 
 Locks: none in PostgreSQL; new tables in QuestDB.
 Revision ID: 0007
@@ -56,7 +57,7 @@ def upgrade() -> None:
         partition_by="MONTH",
         wal=True,
         dedup_keys=["timestamp", "run_id", "fold", "dataset", "target"],
-        extensible=False,
+        extensible=True,
     )
     op.create_questdb_table(
         "trading_sim_traces",
@@ -79,7 +80,7 @@ def upgrade() -> None:
         partition_by="MONTH",
         wal=True,
         dedup_keys=["timestamp", "simulation_id", "run_id", "mode", "exit_timestamp_unix"],
-        extensible=False,
+        extensible=True,
     )
     op.create_questdb_table(
         "trading_sim_equity",

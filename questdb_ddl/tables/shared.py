@@ -1,4 +1,7 @@
-"""The four tables that all datasets share. Their lines are in part 5 of the clients' contract."""
+"""The four tables that all datasets share. Their lines are in part 5 of the clients' contract.
+
+All are extensible: in the field an exporter created them, with columns of its own.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,7 @@ WALKFORWARD_PREDICTIONS = Table(
         Column("score", Double()),
     ),
     dedup_keys=("timestamp", "run_id", "fold", "dataset", "target"),
+    extensible=True,
 )
 """One row per bar, run, fold and target; `timestamp` is the bar's time, not the run's."""
 
@@ -66,6 +70,7 @@ TRADING_SIM_TRACES = Table(
         Column("exit_timestamp_unix", Long()),
     ),
     dedup_keys=("timestamp", "simulation_id", "run_id", "mode", "exit_timestamp_unix"),
+    extensible=True,
 )
 """One row per trade; `timestamp` is the entry.
 

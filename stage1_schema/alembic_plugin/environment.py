@@ -22,6 +22,7 @@ from stage1_schema.alembic_plugin import (
     legacy_late,
     limits,
     ownership,
+    preflight,
     standing,
 )
 from stage1_schema.alembic_plugin.history import Journal
@@ -98,7 +99,9 @@ def run(context: EnvironmentContext, recorded: Recorded) -> None:
             return
         given = context.config.attributes
         given["questdb_recorded"] = recorded
-        settings = given.get("settings") or stage1_settings.load()
+        if (settings := given.get("settings")) is None:
+            settings = stage1_settings.load()
+            log.info(settings.targets(skip_questdb=arguments.get("questdb") == "skip"))
         if (connection := given.get("connection")) is not None:
             with _opened(connection) as connection:
                 nested = connection.in_transaction()
@@ -138,6 +141,7 @@ def _offline(context: EnvironmentContext, bounds: Limits, arguments: dict[str, s
         # A plan shows the steps alone.
         on_version_apply=given.get("on_version_apply", history.on_version_apply),
     )
+    preflight.one_head(context.script)
     roles = stage1_settings.roles()
     context.get_context().impl.static_output(
         f"{bounds.ddl.sql};\n"
@@ -181,15 +185,26 @@ def _online(
         process_revision_directives=autogenerate.directives,
         on_version_apply=(legacy_late.on_version_apply, history.on_version_apply),  # type: ignore[arg-type]
     )
-    _find_changed(context.get_context(), connection, nested=nested)
-    under_lock = context.config.attributes.get("under_lock")
+    migration = context.get_context()
+    preflight.command(migration, questdb)
+    _find_changed(migration, connection, nested=nested)
+
+    def before_lock(steps: list[MigrationStep]) -> None:
+        preflight.postgres(connection, settings.postgres)
+        _before_first(steps, questdb, arguments.get("legacy"))
+
+    def under_lock(steps: list[MigrationStep]) -> None:
+        preflight.questdb(questdb, steps, migration.opts["script"])
+        if (callers := context.config.attributes.get("under_lock")) is not None:
+            callers(connection)
+
     runner = Runner(
-        context.get_context(),
+        migration,
         limits=bounds,
         journal=journal,
         connect=lambda: _beside(connection),
-        before_lock=lambda steps: _before_first(steps, questdb, arguments.get("legacy")),
-        under_lock=under_lock and (lambda: under_lock(connection)),
+        before_lock=before_lock,
+        under_lock=under_lock,
         nested=nested,
     )
     try:

@@ -6,8 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from questdb_ddl import LiveColumn, LiveTable, Table, compare, live_tables, make_plan
+from questdb_ddl.plan import unfinished_rebuild
+from questdb_ddl.rebuild_names import in_the_way
 from stage1_schema.alembic_plugin.questdb_alter import QuestDBColumnOp, RenameQuestDBTableOp
 from stage1_schema.alembic_plugin.questdb_changes import missing, refuse_retirement, wanted
+from stage1_schema.alembic_plugin.questdb_obstacles import Obstacle, obstructed
 from stage1_schema.alembic_plugin.questdb_ops import CreateQuestDBTableOp, RetireQuestDBTableOp
 from stage1_schema.errors import QuestDBError
 
@@ -15,19 +18,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from questdb_ddl import Client
+    from stage1_schema.alembic_plugin.questdb_alter import Alteration
     from stage1_schema.alembic_plugin.questdb_changes import Operation
 
 
 def check(client: Client, operations: Iterable[Operation]) -> None:
-    """Raise for the first operation that would be refused as the tables stand; changes nothing.
+    """Raise for the operations that would be refused as the tables are; changes nothing.
 
-    Each is looked at after those before it. Raises QuestDBError and questdb_ddl's errors.
+    Each is looked at after those before it. Raises QuestDBError and questdb_ddl's errors: for every
+    table that a revision would create and that differs, else for the first other refusal.
     """
     pending = tuple(operations)
     names = tables_of(pending)
-    tables = live_tables(client, names, parquet=True) if names else {}
+    wanted = [name for each in names for name in (each, *in_the_way(each))]
+    tables = live_tables(client, wanted, parquet=True) if names else {}
+    differing: dict[str, Obstacle] = {}
+    refused: QuestDBError | None = None
     for operation in pending:
-        _foresee(operation, tables)
+        if isinstance(operation, CreateQuestDBTableOp):
+            if found := _foresee_creation(operation, tables):
+                differing.setdefault(operation.name, found)
+        elif refused is None:
+            try:
+                _foresee(operation, tables)
+            except QuestDBError as error:
+                refused = error
+    if differing:
+        raise obstructed(client, differing.values())
+    if refused:
+        raise refused
 
 
 def tables_of(operations: Iterable[Operation]) -> tuple[str, ...]:
@@ -43,20 +62,12 @@ def _tables(operation: Operation) -> tuple[str, ...]:
     return (operation.table,)
 
 
-def _foresee(operation: Operation, tables: dict[str, LiveTable]) -> None:
+def _foresee(operation: RetireQuestDBTableOp | Alteration, tables: dict[str, LiveTable]) -> None:
     """Make the change in `tables` alone."""
     name = _tables(operation)[0]
     found = tables.get(name.lower())
     if isinstance(operation, RetireQuestDBTableOp):
         tables.pop(name.lower(), None)
-    elif isinstance(operation, CreateQuestDBTableOp):
-        new = LiveTable(name, row_count=0, has_parquet=False)
-        tables.setdefault(name.lower(), _altered(new, operation.table))
-        if not (comparison := compare(operation.table, tables[name.lower()])).equal:
-            raise QuestDBError(
-                f"QuestDB has a table that the revision would create: {comparison}.",
-                next_step="bring it to the declaration: stage1 questdb apply, or rebuild it.",
-            )
     elif isinstance(operation, RenameQuestDBTableOp):
         _foresee_rename(found, operation, tables)
     elif found is None:
@@ -74,6 +85,20 @@ def _foresee(operation: Operation, tables: dict[str, LiveTable]) -> None:
                 next_step="take the change out of the revision, or rebuild the table.",
             )
         tables[name.lower()] = _altered(found, table)
+
+
+def _foresee_creation(
+    operation: CreateQuestDBTableOp, tables: dict[str, LiveTable]
+) -> Obstacle | None:
+    """Make the table in `tables` alone; return what stands in its place where that differs."""
+    name, table = operation.name.lower(), operation.table
+    if name not in tables:
+        if made := unfinished_rebuild(operation.name, tables):
+            return Obstacle(table, None, f"{made} has its rows, a rebuild of it is unfinished")
+        new = LiveTable(operation.name, row_count=0, has_parquet=False)
+        tables[name] = _altered(new, table)
+    comparison = compare(table, tables[name])
+    return None if comparison.equal else Obstacle(table, tables[name], str(comparison))
 
 
 def _foresee_rename(

@@ -46,7 +46,7 @@ class Runner:
         journal: Journal,
         connect: Callable[[], psycopg.Connection[Any]],
         before_lock: Callable[[list[MigrationStep]], None],
-        under_lock: Callable[[], None] | None,
+        under_lock: Callable[[list[MigrationStep]], None],
         nested: bool,
     ) -> None:
         """Wrap the steps of `migration`.
@@ -95,11 +95,9 @@ class Runner:
             if not found:
                 return
             if self._lock is None:
-                self._before_lock(found)
-                self._take_lock()
+                self._take_lock(found)
                 raise _StartOver
-            if self._under_lock is not None:
-                self._under_lock()
+            self._under_lock(found)
             self._left = found
         while self._left:
             yield from self._one(self._left[0])
@@ -130,11 +128,12 @@ class Runner:
     def _version_table(self, purge: bool = False) -> None:  # noqa: FBT001, FBT002 - Alembic's
         """Create Alembic's table under the lock only: two runners at once would collide."""
         if purge and self._lock is None:
-            self._take_lock()
+            self._take_lock([])
         if self._lock is not None:
             self._create_version_table(purge=purge)
 
-    def _take_lock(self) -> None:
+    def _take_lock(self, steps: list[MigrationStep]) -> None:
+        self._before_lock(steps)
         connection = self._migration.connection
         assert connection is not None  # noqa: S101 - only offline there is none
         self._pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()

@@ -6,12 +6,18 @@ import os
 import sys
 from functools import cached_property
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from stage1_schema import settings
 from stage1_schema.cli import console
 from stage1_schema.errors import NoPythonError, Stage1Error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stage1_schema.settings import Settings
 
 COMMANDS = (
     "backup",
@@ -37,9 +43,16 @@ class Stage1:
     """What every command gets: the settings, read when first asked for."""
 
     @cached_property
-    def settings(self) -> settings.Settings:
-        """The settings in force; raises SettingsError."""
-        return settings.load()
+    def settings(self) -> Settings:
+        """The settings in force, which stderr names; raises SettingsError."""
+        return self.stores()
+
+    def stores(self, arguments: Sequence[str] = ()) -> Settings:
+        """Return the settings for a run with `-x` `arguments`, which stderr names."""
+        found = settings.load()
+        targets = found.targets(skip_questdb="questdb=skip" in arguments)
+        click.echo(console.visible(targets), err=True)
+        return found
 
 
 pass_context = click.make_pass_decorator(Stage1, ensure=True)

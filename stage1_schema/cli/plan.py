@@ -20,8 +20,9 @@ def command(context: Stage1, arguments: tuple[str, ...], *, sql: bool, as_json: 
 
     Example: stage1 plan --sql
     """
+    settings = context.stores(arguments)
     with console.progress("plan"):
-        made = plan.make(context.settings, arguments)
+        made = plan.make(settings, arguments)
     if as_json:
         click.echo(json.dumps(made.to_data(), indent=2))
     else:

@@ -32,12 +32,11 @@ def command(
 
     Example: stage1 upgrade --allow 'deletes data'
     """
+    settings = context.stores(arguments)
     with console.progress("plan"):
-        made = plan.make(context.settings, arguments)
+        made = plan.make(settings, arguments)
     show_plan.plan(made, sql=False)
     if made.empty:
         return
-    plan.carry_out(
-        context.settings, made, allow=allow, expected=plan_fingerprint, progress=click.echo
-    )
+    plan.carry_out(settings, made, allow=allow, expected=plan_fingerprint, progress=click.echo)
     click.echo(f"Both stores stand at {made.head}.")

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from stage1_schema.alembic_plugin import history
+from stage1_schema.alembic_plugin import history, preflight
 from stage1_schema.errors import Stage1Error
 
 if TYPE_CHECKING:
@@ -44,13 +44,7 @@ def config(settings: Settings | None = None, arguments: Sequence[str] = ()) -> C
 
 def head() -> str:
     """Return the head of the one history; raises Stage1Error when there are several."""
-    heads = ScriptDirectory.from_config(config()).get_heads()
-    if len(heads) != 1:
-        raise Stage1Error(
-            f"The history has {len(heads)} heads: {', '.join(sorted(heads))}.",
-            next_step="number the one that is not released anew, behind the other.",
-        )
-    return heads[0]
+    return preflight.one_head(ScriptDirectory.from_config(config()))
 
 
 def revision(connection: Connection) -> str | None:

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from pglast import Error, split
 from sqlalchemy import text
 
-from stage1_schema.alembic_plugin import questdb_changes, questdb_pending, standing
+from stage1_schema.alembic_plugin import preflight, questdb_changes, questdb_pending, standing
 from stage1_schema.alembic_plugin.backfill import PAGE
 from stage1_schema.alembic_plugin.questdb_alter import AlterQuestDBTableOp
 from stage1_schema.connect import reading
@@ -138,6 +138,8 @@ def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
         version = connection.execute(text("SHOW server_version")).scalar_one().split(".")[0]
         head = migrate.head()
         script = pending.read(settings, revision)
+        if script.steps:
+            preflight.postgres(connection, settings.postgres)
         tables = questdb_pending.tables_of(script.questdb)
         taken = fingerprint.take(connection, questdb, arguments, tables)
         note = role_setup.of_migration(connection, settings.roles)

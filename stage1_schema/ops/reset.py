@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from stage1_schema.alembic_plugin import limits, standing
+from stage1_schema.alembic_plugin import limits, preflight, standing
 from stage1_schema.alembic_plugin.upgrade_lock import UpgradeLock
 from stage1_schema.connect import connect, engine, plain_errors, reading
 from stage1_schema.errors import ConfirmationError, Stage1Error
@@ -154,6 +154,7 @@ def plan(settings: Settings, *, everything: bool = False) -> Plan:
     """
     head = migrate.head()
     with reading(settings.postgres) as connection:
+        preflight.postgres(connection, settings.postgres)
         found = reset_postgres.look(connection)
         recorded = recorded_tables(connection)
     with plain_questdb_errors(), client(settings.questdb) as questdb:

@@ -26,7 +26,7 @@ from questdb_ddl.tables import INDICATOR_BARS, indicators_table, ohlcv_table
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
 from stage1_schema.locks import alone_with_series
-from stage1_schema.ops import owned
+from stage1_schema.ops import migrate, owned
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
@@ -89,8 +89,13 @@ def _why_extra(name: str) -> str:
 
 
 def catalogue(settings: Settings, standing: Iterable[str] | None = None) -> owned.Catalogue:
-    """Return every declared table; see `owned.read`. Raises PostgresError."""
+    """Return every declared table; see `owned.read`. Raises PostgresError.
+
+    A database that no revision was applied to yet records none: only the shared ones are declared.
+    """
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
+        if migrate.revision(connection) is None:
+            return owned.SHARED
         return owned.read(connection, standing)
 
 
@@ -161,7 +166,7 @@ def declaration_of(settings: Settings, name: str) -> Table:
 
 def long_client(settings: Settings) -> Client:
     """Return a client that waits for statements that read or copy a whole table."""
-    return client(replace(settings.questdb, rest_timeout_ms=REBUILD_TIMEOUT_MS))
+    return client(settings.questdb, timeout_ms=REBUILD_TIMEOUT_MS)
 
 
 def plan_rebuild(

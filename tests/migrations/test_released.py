@@ -122,7 +122,9 @@ def test_two_heads_are_not_released(checkout, monkeypatch):
     before = ledger(checkout / "migrations")
     ran = CliRunner().invoke(command)
     assert isinstance(ran.exception, Stage1Error)
-    assert "The history has 2 heads: 9998, 9999. Next: number" in str(ran.exception)
+    assert "The history has 2 heads: 9998, 9999. Nothing was changed. Next: put the" in str(
+        ran.exception
+    )
     assert ledger(checkout / "migrations") == before
 
 

@@ -115,8 +115,12 @@ def test_questdb(load, given, url):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        pytest.param({}, "PostgreSQL is not set.*make up.*STAGE1_POSTGRES_HOST", id="nothing"),
-        pytest.param(POSTGRES, "QuestDB is not set.*make up.*STAGE1_QUESTDB_REST", id="no QuestDB"),
+        pytest.param(
+            {},
+            "PostgreSQL and QuestDB are not set and no local server runs in .*local.*make up"
+            ".*STAGE1_POSTGRES_HOST.*STAGE1_QUESTDB_REST",
+            id="nothing",
+        ),
         pytest.param(
             {**QUESTDB, "STAGE1_POSTGRES_DB": "x"}, "STAGE1_POSTGRES_DB is set but", id="no host"
         ),
@@ -138,6 +142,11 @@ def test_questdb(load, given, url):
             {**POSTGRES, "STAGE1_QUESTDB_REST": "http://me:pw@q:9000"},
             "STAGE1_QUESTDB_PASSWORD",
             id="login in the URL",
+        ),
+        pytest.param(
+            {**POSTGRES, "STAGE1_QUESTDB_REST": "http://q:9000/?user=me&password=pw"},
+            "STAGE1_QUESTDB_PASSWORD",
+            id="login behind the URL",
         ),
         pytest.param(
             {**POSTGRES, "STAGE1_QUESTDB_REST": "http://q:99999"}, "port", id="QuestDB port"
@@ -168,26 +177,75 @@ def test_environment_wins_over_dotenv(load, tmp_path):
     assert loaded.questdb.where == "file:9000"
 
 
-def test_local_servers_are_used_where_nothing_is_set(load, tmp_path):
+@pytest.fixture
+def local(tmp_path):
+    """Local servers that run, by their state file: a function that records them."""
     (tmp_path / "local").mkdir()
     me = psutil.Process()
     identity = {"pid": me.pid, "started": me.create_time()}
-    state.write(
-        tmp_path / "local",
-        state.LocalState(
-            state.PostgresState(
-                "127.0.0.1", 5, "stage1_trading", "owner", SECRET, "app", SECRET, **identity
-            ),
-            state.QuestDBState("http://127.0.0.1:6", 6, **identity),
-        ),
+    postgres = state.PostgresState(
+        "127.0.0.1", 5, "stage1_trading", "owner", SECRET, "app", SECRET, **identity
     )
+    questdb = state.QuestDBState("http://127.0.0.1:6", 6, **identity)
+
+    def record(*, with_postgres=True, with_questdb=True):
+        found = (postgres if with_postgres else None, questdb if with_questdb else None)
+        state.write(tmp_path / "local", state.LocalState(*found))
+
+    record()
+    return record
+
+
+def test_local_servers_are_used_where_nothing_is_set(load, local):
     loaded = load({})
     assert loaded.postgres.local
     assert loaded.questdb.local
-    assert loaded.postgres.parameters["user"] == "owner"
-    mixed = load(QUESTDB)
-    assert mixed.postgres.local
-    assert not mixed.questdb.local
+    assert loaded.targets() == (
+        "PostgreSQL 127.0.0.1:5/stage1_trading as owner, QuestDB http://127.0.0.1:6"
+    )
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["local servers", "no local server"])
+@pytest.mark.parametrize(
+    ("given", "missing", "told", "targets"),
+    [
+        pytest.param(
+            POSTGRES,
+            "questdb",
+            "PostgreSQL is set and QuestDB is not set; .*never.*Next: set STAGE1_QUESTDB_REST, or "
+            ".*-x questdb=skip",
+            "PostgreSQL db.example:5432/stage1_trading as stage1_app, QuestDB not set",
+            id="no QuestDB",
+        ),
+        pytest.param(
+            QUESTDB,
+            "postgres",
+            "QuestDB is set and PostgreSQL is not set; .*never.*Next: set STAGE1_POSTGRES_HOST, .*"
+            "unset STAGE1_QUESTDB_REST",
+            "PostgreSQL not set, QuestDB http://questdb.example:9000",
+            id="no PostgreSQL",
+        ),
+    ],
+)
+def test_a_store_is_never_paired_with_a_local_one(
+    load, request, given, missing, told, targets, running
+):
+    if running:
+        request.getfixturevalue("local")
+    loaded = load(given)
+    assert loaded.targets() == targets
+    store = getattr(loaded, missing)
+    assert not store.local
+    for use in (lambda: store.parameters, lambda: store.url, lambda: settings.require(store)):
+        with pytest.raises(SettingsError, match=told):
+            use()
+
+
+@pytest.mark.parametrize("store", ["postgres", "questdb"])
+def test_a_local_server_that_does_not_run_is_missed_where_it_is_used(load, local, store):
+    local(**{f"with_{store}": False})
+    with pytest.raises(SettingsError, match=r"does not\. Next: make up"):
+        settings.require(getattr(load({}), store))
 
 
 def test_dead_local_servers_are_not_used(load, tmp_path):
