@@ -189,22 +189,15 @@ def _online(
     preflight.command(migration, questdb)
     _find_changed(migration, connection, nested=nested)
 
-    def before_lock(steps: list[MigrationStep]) -> None:
-        preflight.postgres(connection, settings.postgres)
-        _before_first(steps, questdb, arguments.get("legacy"))
-
-    def under_lock(steps: list[MigrationStep]) -> None:
-        preflight.questdb(questdb, steps, migration.opts["script"])
-        if (callers := context.config.attributes.get("under_lock")) is not None:
-            callers(connection)
-
     runner = Runner(
         migration,
         limits=bounds,
         journal=journal,
         connect=lambda: _beside(connection),
-        before_lock=before_lock,
-        under_lock=under_lock,
+        before_lock=lambda steps: _before_first(
+            steps, connection, settings, questdb, arguments.get("legacy")
+        ),
+        under_lock=lambda steps: _under_lock(context, connection, questdb, steps),
         nested=nested,
     )
     try:
@@ -223,12 +216,31 @@ def _find_changed(migration: MigrationContext, connection: Connection, *, nested
             connection.rollback()
 
 
-def _before_first(steps: list[MigrationStep], questdb: QuestDBTarget, legacy: str | None) -> None:
-    """Ask for QuestDB before a run's first step, and only if there is a step to run."""
+def _before_first(
+    steps: list[MigrationStep],
+    connection: Connection,
+    settings: Settings,
+    questdb: QuestDBTarget,
+    legacy: str | None,
+) -> None:
+    """Ask for both stores before a run's first step, and only if there is a step to run."""
+    preflight.postgres(connection, settings.postgres)
     if any(isinstance(step, RevisionStep) for step in steps):
         questdb.require()
         if legacy and not any(map(_is_reset, steps)):
             log.warning("-x legacy= does nothing here: the database is past revision 0001")
+
+
+def _under_lock(
+    context: EnvironmentContext,
+    connection: Connection,
+    questdb: QuestDBTarget,
+    steps: list[MigrationStep],
+) -> None:
+    """Ask once more, now that nobody else can migrate; so may the caller."""
+    preflight.questdb(questdb, steps, context.script)
+    if (callers := context.config.attributes.get("under_lock")) is not None:
+        callers(connection)
 
 
 def _set_session(connection: Connection, settings: Settings, bounds: Limits) -> None:

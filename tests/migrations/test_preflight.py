@@ -258,7 +258,7 @@ def downgrade():
         pytest.param("pass", "", id="script"),
         pytest.param(
             'assert op.get_bind().execute(sa.text("SELECT 1")).scalar() == 1',
-            "What 0013 -> 0014 does in QuestDB is not known before it runs",
+            "0013 -> 0014 does in QuestDB is not known before it runs",
             id="rows are read",
         ),
     ],
