@@ -48,7 +48,7 @@ NEEDS_REBUILD = frozenset(
 """Differences that no ALTER can close."""
 
 _RETIRED = re.compile(r"_retired_\d{8}T\d{6}Z$")
-"""How `apply.retired_name` ends what is kept under another name."""
+"""How `dropping.retired_name` ends what is kept under another name."""
 
 
 @dataclass(frozen=True, slots=True)

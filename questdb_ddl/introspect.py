@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from questdb_ddl.client import is_cut_off, remedy
 from questdb_ddl.errors import DeclarationError, QueryError, QuestDBDDLError
 from questdb_ddl.names import is_system_table, literal, quote
-from questdb_ddl.spec import Kind, LiveColumn, LiveTable, PartitionBy
+from questdb_ddl.spec import Detached, Kind, LiveColumn, LiveTable, PartitionBy
 from questdb_ddl.types import ColumnType, Other, Symbol, parse_type
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def live_tables(
     here. Two queries, and one more per 100 tables for columns, deduplication keys and symbols.
 
     `counts` reads exact row counts and the first and last timestamp, which opens every table;
-    without it they are what the server keeps (9.3 and later), else None. `parquet` fills
-    `has_parquet`. Raises what `Client` raises, and QuestDBDDLError when the server, just started,
-    does not register its tables within 30 seconds.
+    without it they are what the server keeps (9.3 and later), else None. With `counts` or
+    `parquet`, `has_parquet` and `detached` are filled. Raises what `Client` raises, and
+    QuestDBDDLError when the server, just started, does not register its tables within 30 seconds.
 
     >>> from questdb_ddl import Column, Long, Table, drop, ensure_table
     >>> stands = ensure_table(client, Table("ticks", (Column("n", Long()),)))
@@ -101,16 +101,13 @@ def _read(
     columns = _per_table(client, names, lambda name: f"* from table_columns({literal(name)})")
     stamps = {row["table_name"]: row["designatedTimestamp"] for row in tables}
     counted = _per_table(client, names, lambda n: _count(n, stamps[n])) if counts else {}
-    partitions: dict[str, list[dict[str, Any]]] = {}
-    if parquet:
-        partitions = _per_table(
-            client, names, lambda name: f"isParquet from table_partitions({literal(name)})"
-        )
+    asked = counts or parquet
+    special = _per_table(client, names, _special_partitions) if asked else {}
     result = {}
     for row in rows:
         name = row["table_name"]
         count = counted.get(name, [_known_counts(row)])[0]
-        has_parquet = any(p["isParquet"] for p in partitions[name]) if name in partitions else None
+        partitions = special.get(name, [])
         result[name.lower()] = LiveTable(
             name,
             tuple(LiveColumn(c["column"], _type(c)) for c in columns.get(name, ())),
@@ -128,7 +125,8 @@ def _read(
             max_timestamp=count["last"],
             remedy=remedy(suspended[name]) if name in suspended else None,
             cut_off=name in suspended and is_cut_off(suspended[name]),
-            has_parquet=has_parquet,
+            has_parquet=any(p["isParquet"] for p in partitions) if name in special else None,
+            detached=_detached(partitions) if name in special else None,
         )
     return result
 
@@ -196,6 +194,18 @@ def _count(name: str, stamp: str | None) -> str:
         return f"rows, null::string first, null::string last from {counted}"
     bounds = f"min({quote(stamp)})::string first, max({quote(stamp)})::string last"
     return f"count() rows, {bounds} from {quote(name)}"
+
+
+def _special_partitions(name: str) -> str:
+    """Return the SELECT of the partitions that are Parquet or detached; others can be thousands."""
+    columns = "name, numRows, isParquet, detached"
+    return f"{columns} from table_partitions({literal(name)}) where isParquet or detached"
+
+
+def _detached(partitions: list[dict[str, Any]]) -> tuple[Detached, ...]:
+    # The name of a directory: 2025-01.detached, or 2025-01.attachable when it may be attached.
+    found = ((str(p["name"]).rpartition(".")[0], p["numRows"]) for p in partitions if p["detached"])
+    return tuple(Detached(name, rows) for name, rows in sorted(found))
 
 
 def _known_counts(row: dict[str, Any]) -> dict[str, Any]:

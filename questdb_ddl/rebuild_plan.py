@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from questdb_ddl import render
 from questdb_ddl.client import HEADER_BUFFER, SAFE_BYTES, sent_bytes
 from questdb_ddl.copying import Copy
+from questdb_ddl.detached import unseen
 from questdb_ddl.diff import compare
 from questdb_ddl.errors import DeclarationError, QueryError
 from questdb_ddl.introspect import parameter
@@ -20,7 +21,7 @@ from questdb_ddl.time_units import Suspects, suspects
 from questdb_ddl.types import Symbol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from questdb_ddl.client import Client
     from questdb_ddl.spec import LiveTable, Table
@@ -91,16 +92,25 @@ def plan_rebuild(
     *,
     fix_timestamps: bool = False,
     writers_stopped: bool = False,
+    give_up_detached: Collection[str] = (),
 ) -> RebuildPlan:
     """Return what `rebuild` would do to the table called like `declared`; changes nothing.
 
-    It reads every row once, for duplicates and for times in a wrong unit.
+    It reads every row once, for duplicates and for times in a wrong unit. A table with detached
+    partitions is refused, as none of their rows is copied, unless it is in `give_up_detached`.
     """
     names, stands = state(client, declared.name)
     live = stands.get(declared.name.lower())
     if under_way(names, stands):
         refused = list(
-            resuming_refusals(client, declared, names, stands, writers_stopped=writers_stopped)
+            resuming_refusals(
+                client,
+                declared,
+                names,
+                stands,
+                writers_stopped=writers_stopped,
+                give_up_detached=give_up_detached,
+            )
         )
         if names.mode == "_trimmed" or (fix_timestamps and not names.fixed):
             refused.insert(0, other_under_way(names))
@@ -112,6 +122,7 @@ def plan_rebuild(
         raise DeclarationError(f"There is no table {declared.name} to rebuild.")
     reasons, refusals = [], list(_refusals(client, declared, live))
     refusals += in_its_way(client, live.name)
+    refusals += filter(None, [unseen(live, give_up_detached)])
     if not writers_stopped:
         refusals += endangered_writers(client)
     found = Suspects()
@@ -147,8 +158,13 @@ def resuming_refusals(
     stands: dict[str, LiveTable],
     *,
     writers_stopped: bool,
+    give_up_detached: Collection[str] = (),
 ) -> Iterator[str]:
     """Yield why the rebuild that is under way must not go on: what held when it began may not."""
+    given_up = {name.lower() for name in give_up_detached}
+    for each in () if names.table.lower() in given_up else stands.values():
+        if found := unseen(each):
+            yield found
     live = stands.get(names.table.lower())
     copying = live if names.old.lower() not in stands else None  # nothing was renamed yet
     target = target_for(declared, copying) if copying else None

@@ -238,6 +238,22 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Detached:
+    """A partition that `DETACH PARTITION` took out of a table; `rows` is below 0 if not known.
+
+    Its files are in the table's directory. No query sees its rows, and DROP TABLE deletes them.
+    """
+
+    name: str
+    rows: int
+
+    def __str__(self) -> str:
+        if self.rows < 0:
+            return f"{self.name} (rows not known)"
+        return f"{self.name} ({self.rows:,} row{'s' * (self.rows != 1)})"
+
+
+@dataclass(frozen=True, slots=True)
 class LiveTable:
     """A table as a server reports it.
 
@@ -246,7 +262,7 @@ class LiveTable:
     writes it, because a year can lie beyond 9999), None where not known; `remedy`, the
     statement that resumes the table, None where it is not suspended; `cut_off`, whether it is
     suspended by an ALTER that a kill cut off, so that the remedy gives up no rows; and
-    `has_parquet`, None where it was not asked for.
+    `has_parquet` and `detached`, None where they were not asked for.
     """
 
     name: str
@@ -266,6 +282,7 @@ class LiveTable:
     remedy: str | None = None
     cut_off: bool = False
     has_parquet: bool | None = None
+    detached: tuple[Detached, ...] | None = None
 
     def column(self, name: str) -> LiveColumn | None:
         """Return the column called `name` in any letter case, or None."""

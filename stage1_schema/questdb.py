@@ -34,9 +34,16 @@ def client(settings: QuestDBSettings, *, told: Callable[[str], None] | None = No
 @contextmanager
 def plain_questdb_errors() -> Iterator[None]:
     """Turn an error of questdb_ddl inside the block into a QuestDBError of the same text."""
-    from questdb_ddl import QuestDBDDLError  # noqa: PLC0415 - as above
+    from questdb_ddl import DetachedPartitions, QuestDBDDLError  # noqa: PLC0415 - as above
 
     try:
         yield
+    except DetachedPartitions as error:  # of a command without that option
+        name = error.table
+        raise QuestDBError(
+            str(error),
+            next_step="attach them, or drop the table by itself: stage1 questdb drop "
+            f"{name} --give-up-detached {name} --confirm {name}.",
+        ) from error
     except QuestDBDDLError as error:
         raise QuestDBError(str(error)) from error

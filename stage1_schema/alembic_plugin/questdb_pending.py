@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from questdb_ddl import LiveColumn, LiveTable, Table, compare, live_tables, make_plan
+from questdb_ddl import LiveColumn, LiveTable, Table, compare, live_tables, make_plan, unseen
 from stage1_schema.alembic_plugin.questdb_alter import QuestDBColumnOp, RenameQuestDBTableOp
 from stage1_schema.alembic_plugin.questdb_changes import missing, refuse_retirement, wanted
 from stage1_schema.alembic_plugin.questdb_ops import CreateQuestDBTableOp, RetireQuestDBTableOp
@@ -48,6 +48,12 @@ def _foresee(operation: Operation, tables: dict[str, LiveTable]) -> None:
     name = _tables(operation)[0]
     found = tables.get(name.lower())
     if isinstance(operation, RetireQuestDBTableOp):
+        if hidden := found and unseen(found):
+            raise QuestDBError(
+                f"{hidden}.",
+                next_step="attach them, or drop the table by itself: stage1 questdb drop "
+                f"{name} --give-up-detached {name} --confirm {name}.",
+            )
         tables.pop(name.lower(), None)
     elif isinstance(operation, CreateQuestDBTableOp):
         new = LiveTable(name, row_count=0, has_parquet=False)

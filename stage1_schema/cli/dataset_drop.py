@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stage1_schema.cli import Stage1, console, pass_context
+from stage1_schema.cli import Stage1, console, pass_context, table_options
 from stage1_schema.ops import dropping, registration_drop
 
 
@@ -21,9 +21,16 @@ from stage1_schema.ops import dropping, registration_drop
     show_default=True,
     help="Where PostgreSQL's rows are kept.",
 )
+@table_options.give_up_detached
 @pass_context
 def command(
-    context: Stage1, slug: str, confirm: str | None, directory: Path, *, for_good: bool
+    context: Stage1,
+    slug: str,
+    confirm: str | None,
+    directory: Path,
+    give_up_detached: tuple[str, ...],
+    *,
+    for_good: bool,
 ) -> None:
     """Take dataset SLUG with its runs, simulations and tables away.
 
@@ -32,7 +39,7 @@ def command(
 
     Example: stage1 dataset drop btc25_4h --confirm btc25_4h
     """
-    intent = registration_drop.plan_drop(context.settings, slug)
+    intent = registration_drop.plan_drop(context.settings, slug, give_up_detached=give_up_detached)
     registration_drop.confirm(intent, confirm)
     click.echo(f"Taking away {intent.summary}")
     with console.progress("dataset drop") as progress:

@@ -39,5 +39,8 @@ def command(context: Stage1, slug: str, *, as_json: bool) -> None:
             for t in found.tables
         ],
     )
+    for t in found.tables:
+        if t["detached"]:
+            click.echo(f"\n{t['name']} has detached partitions too: {', '.join(t['detached'])}.")
     if not all(t["stands"] for t in found.tables):
         click.echo("\nNext: stage1 questdb apply creates what is missing.")

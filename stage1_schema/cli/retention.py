@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stage1_schema.cli import Stage1, console, pass_context
+from stage1_schema.cli import Stage1, console, pass_context, table_options
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import retention, retention_apply
 
@@ -23,13 +23,14 @@ def command() -> None:
 
 @command.command("plan")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+@table_options.give_up_detached
 @pass_context
-def plan(context: Stage1, *, as_json: bool) -> None:
+def plan(context: Stage1, give_up_detached: tuple[str, ...], *, as_json: bool) -> None:
     """Show what goes, what is refused, and rows of unknown runs; changes nothing.
 
     Example: stage1 retention plan
     """
-    intent = retention.plan(context.settings)
+    intent = retention.plan(context.settings, give_up_detached=give_up_detached)
     if as_json:
         click.echo(json.dumps(intent.to_data(), indent=2))
     else:
@@ -51,9 +52,16 @@ def plan(context: Stage1, *, as_json: bool) -> None:
     is_flag=True,
     help="No writer over TCP is connected; before QuestDB 9.3.2 none over HTTP either.",
 )
+@table_options.give_up_detached
 @pass_context
 def apply(
-    context: Stage1, confirm: str | None, directory: Path, *, csv: bool, writers_stopped: bool
+    context: Stage1,
+    confirm: str | None,
+    directory: Path,
+    give_up_detached: tuple[str, ...],
+    *,
+    csv: bool,
+    writers_stopped: bool,
 ) -> None:
     """Archive what goes, check the archive, then drop it from QuestDB.
 
@@ -61,7 +69,7 @@ def apply(
 
     Example: stage1 retention apply --confirm stage1_trading --directory /backup/stage1
     """
-    intent = retention.plan(context.settings)
+    intent = retention.plan(context.settings, give_up_detached=give_up_detached)
     _show(intent)
     retention.confirm(intent, confirm)
     with console.progress("retention") as progress:

@@ -65,6 +65,9 @@ def _questdb(side: QuestDBStatus) -> None:
                 for table in side.tables
             ],
         )
+    for table in side.tables:
+        if table.detached:
+            click.echo(f"detached  {table.name}: {', '.join(table.detached)}, in no count")
 
 
 def _heading(store: str, side: PostgresStatus | QuestDBStatus) -> None:

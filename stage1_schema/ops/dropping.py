@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from questdb_ddl import Kind, QuestDBDDLError, drop, live_tables, retire
-from questdb_ddl.apply import dropping_name
+from questdb_ddl import Kind, QuestDBDDLError, drop, live_tables, retire, unseen
+from questdb_ddl.detached import LISTED
+from questdb_ddl.dropping import dropping_name
 from questdb_ddl.introspect import table_names
 from questdb_ddl.rebuild_names import rebuilt_table
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
@@ -27,30 +28,47 @@ WATCH_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Target:
-    """One table that would go, with its rows of the moment; a suspended one may hold more."""
+    """One table that would be dropped, with its rows of the moment; a suspended one may hold more.
+
+    `detached` names its detached partitions, whose rows are not among `rows`; `refusal` says why
+    it must not be dropped.
+    """
 
     table: str
     rows: int
     suspended: bool = False
+    detached: tuple[str, ...] = ()
+    refusal: str | None = None
 
     def __str__(self) -> str:
         more = ", and what its suspended log holds" if self.suspended else ""
+        if self.detached:
+            more += f", and detached partitions {', '.join(self.detached[:LISTED])}"
         return f"{self.table} ({self.rows:,} rows{more})"
 
 
 @dataclass(frozen=True)
 class DropPlan:
-    """What would go, the word that confirms it, and what is left because others claim it too."""
+    """What would go, the word that confirms it, and what is left because others claim it too.
+
+    Detached partitions of the tables in `give_up_detached` are deleted with them.
+    """
 
     what: str
     confirmation: str
     targets: tuple[Target, ...]
     left: tuple[str, ...] = ()
+    give_up_detached: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
         """All rows that would go."""
         return sum(target.rows for target in self.targets)
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why it is not carried out, empty where it is."""
+        return tuple(target.refusal for target in self.targets if target.refusal)
 
     @property
     def summary(self) -> str:
@@ -73,17 +91,22 @@ class Dropped:
         return asdict(self)
 
 
-def plan_table(settings: Settings, name: str) -> DropPlan:
+def plan_table(
+    settings: Settings, name: str, *, give_up_detached: tuple[str, ...] = ()
+) -> DropPlan:
     """Return what dropping one table takes. Raises Stage1Error when it does not stand."""
-    found = _targets(settings, {name.lower()})
+    found = _targets(settings, {name.lower()}, give_up_detached)
     if not found:
         raise Stage1Error(f"There is no table {name}.", next_step="stage1 status lists them.")
     claimed = series.catalogue(settings, standing=[name]).find(name)
     who = " and ".join(dict.fromkeys(map(str, claimed.claims))) if claimed else ""
-    return DropPlan(f"table {name}" + (f", claimed as {who}" if who else ""), name, found)
+    what = f"table {name}" + (f", claimed as {who}" if who else "")
+    return DropPlan(what, name, found, give_up_detached=give_up_detached)
 
 
-def plan_dataset(settings: Settings, slug: str) -> DropPlan:
+def plan_dataset(
+    settings: Settings, slug: str, *, give_up_detached: tuple[str, ...] = ()
+) -> DropPlan:
     """Return what dropping the tables of a dataset, its runs and simulations takes."""
     declarations = series.catalogue(settings)
     mine = declarations.of_dataset(slug)
@@ -95,25 +118,32 @@ def plan_dataset(settings: Settings, slug: str) -> DropPlan:
         for found in mine
         if found.datasets != (slug,)
     ]
-    return DropPlan(f"tables of dataset {slug}", slug, _targets(settings, names), tuple(left))
+    targets = _targets(settings, names, give_up_detached)
+    return DropPlan(f"tables of dataset {slug}", slug, targets, tuple(left), give_up_detached)
 
 
-def plan_registered(settings: Settings) -> DropPlan:
+def plan_registered(settings: Settings, *, give_up_detached: tuple[str, ...] = ()) -> DropPlan:
     """Return what dropping every declared table takes: shared, of datasets, runs, simulations."""
     names = {table.name.lower() for table in series.catalogue(settings).tables}
-    return DropPlan("all registered tables", "registered", _targets(settings, names))
+    targets = _targets(settings, names, give_up_detached)
+    return DropPlan(
+        "all registered tables", "registered", targets, give_up_detached=give_up_detached
+    )
 
 
-def plan_everything(settings: Settings) -> DropPlan:
+def plan_everything(settings: Settings, *, give_up_detached: tuple[str, ...] = ()) -> DropPlan:
     """Return what dropping every table of the server takes; its own tables stay."""
     return DropPlan(
         f"everything in QuestDB {settings.questdb.where}",
         settings.questdb.where,
-        _targets(settings, None),
+        _targets(settings, None, give_up_detached),
+        give_up_detached=give_up_detached,
     )
 
 
-def _targets(settings: Settings, names: Collection[str] | None) -> tuple[Target, ...]:
+def _targets(
+    settings: Settings, names: Collection[str] | None, given_up: Collection[str]
+) -> tuple[Target, ...]:
     """Return what stands of `names`; what a killed drop left of a table counts as that table.
 
     Views come first, since a table can be their base.
@@ -132,8 +162,14 @@ def _targets(settings: Settings, names: Collection[str] | None) -> tuple[Target,
         whose = left_of.get(name, name)
         shown = live[whose].name if whose in live else whose
         before = found.get(shown, Target(shown, 0))
-        rows = before.rows + (live[name].row_count or 0)
-        found[shown] = Target(shown, rows, before.suspended or live[name].suspended)
+        given = {*given_up, name} if shown.lower() in map(str.lower, given_up) else given_up
+        found[shown] = Target(
+            shown,
+            before.rows + (live[name].row_count or 0),
+            before.suspended or live[name].suspended,
+            (*before.detached, *map(str, live[name].detached or ())),
+            before.refusal or unseen(live[name], given),
+        )
     return tuple(found.values())
 
 
@@ -151,12 +187,22 @@ def _refuse_unfinished(questdb: Client, names: Collection[str]) -> None:
 
 
 def confirm(intent: DropPlan, given: str | None, command: str) -> None:
-    """Raise ConfirmationError, with what would go, unless the plan's word was given."""
+    """Raise ConfirmationError, with what would go, unless the plan's word was given.
+
+    Raises QuestDBError for a plan that is refused, whatever was given.
+    """
+    refuse(intent)
     if given != intent.confirmation:
         raise ConfirmationError(
             f"This takes away {intent.summary}. It was not confirmed.",
             next_step=f"{command} --confirm {intent.confirmation}.",
         )
+
+
+def refuse(intent: DropPlan) -> None:
+    """Raise QuestDBError for a plan that is refused."""
+    if intent.refusals:
+        raise QuestDBError(f"Nothing was dropped: {'; '.join(intent.refusals)}.")
 
 
 def carry_out(
@@ -169,8 +215,10 @@ def carry_out(
 ) -> Dropped:
     """Drop the tables, or with `keep` rename those with rows; then watch who brings one back.
 
-    Raises QuestDBError; run again it goes on where it stopped.
+    Raises QuestDBError, for a plan with refusals before anything is changed; run again it goes on
+    where it stopped.
     """
+    refuse(intent)
     dropped: list[str] = []
     kept: list[str] = []
     try:
@@ -178,10 +226,15 @@ def carry_out(
             for target in intent.targets:
                 progress(target.table)
                 if keep:
-                    outcome = retire(questdb, target.table, datetime.now(UTC))
+                    outcome = retire(
+                        questdb,
+                        target.table,
+                        datetime.now(UTC),
+                        give_up_detached=intent.give_up_detached,
+                    )
                     (kept if outcome.kept_as else dropped).append(outcome.kept_as or target.table)
                 else:
-                    drop(questdb, target.table)
+                    drop(questdb, target.table, give_up_detached=intent.give_up_detached)
                     dropped.append(target.table)
             back = _came_back(questdb, {t.table.lower() for t in intent.targets}, watch_seconds)
     except QuestDBDDLError as error:

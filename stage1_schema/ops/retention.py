@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import text
 
-from questdb_ddl import PartitionBy, live_tables, suspects
+from questdb_ddl import PartitionBy, live_tables, suspects, unseen
 from questdb_ddl.names import literal, quote
 from questdb_ddl.plan import ahead_of
 from questdb_ddl.tables import RETENTION, TRADING_SIM_TRACES, WALKFORWARD_PREDICTIONS
@@ -27,7 +27,7 @@ from stage1_schema.ops import owned, series
 from stage1_schema.questdb import plain_questdb_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from sqlalchemy import Connection
 
@@ -87,7 +87,7 @@ class RetentionPlan:
     """What goes, what is refused and why, and rows of runs that PostgreSQL does not know.
 
     `unfinished` are trims that were interrupted: they are finished first, and until then nothing
-    else goes of their tables.
+    else goes of their tables. Detached partitions of the tables in `give_up_detached` may be lost.
     """
 
     database: str
@@ -95,6 +95,7 @@ class RetentionPlan:
     refusals: tuple[str, ...]
     unknown: tuple[str, ...]
     unfinished: tuple[UnfinishedTrim, ...] = ()
+    give_up_detached: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -106,7 +107,9 @@ class RetentionPlan:
         return asdict(self)
 
 
-def plan(settings: Settings, now: datetime | None = None) -> RetentionPlan:
+def plan(
+    settings: Settings, now: datetime | None = None, *, give_up_detached: tuple[str, ...] = ()
+) -> RetentionPlan:
     """Return what the policy lets go; changes nothing. Raises Stage1Error."""
     now = now or datetime.now(UTC)
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
@@ -121,12 +124,12 @@ def plan(settings: Settings, now: datetime | None = None) -> RetentionPlan:
         unfinished = tuple(t for t in unfinished_trims(questdb) if t.table in RUN_TABLES)
         live = live_tables(questdb, [*RETENTION, *per_run], counts=True)
         for name, rule in RETENTION.items():
-            if (table := live.get(name)) is None or not table.row_count:
+            if (table := live.get(name)) is None or not (table.row_count or table.detached):
                 continue
             if name in {trim.table for trim in unfinished}:
                 continue
-            if table.suspended:
-                refusals.append(f"{name} is suspended; {table.remedy}")
+            if refusal := _unseen(table, give_up_detached):
+                refusals.append(refusal)
             elif rule.counted_from == "row":
                 refusal = _ahead(questdb, table, now) or _wrong_unit(questdb, table)
                 refusals += [refusal] if refusal else []
@@ -137,15 +140,27 @@ def plan(settings: Settings, now: datetime | None = None) -> RetentionPlan:
                 going += found
                 unknown += lost
         for name, why in per_run.items():
-            if (table := live.get(name)) is None or not table.row_count:
+            if (table := live.get(name)) is None:
                 continue
-            if table.suspended:
-                refusals.append(f"{name} is suspended; {table.remedy}")
-            else:
+            if refusal := _unseen(table, give_up_detached):
+                refusals.append(refusal)
+            elif table.row_count:
                 going.append(Going(table.name, table.row_count, why))
     return RetentionPlan(
-        settings.postgres.database, tuple(going), tuple(refusals), tuple(unknown), unfinished
+        settings.postgres.database,
+        tuple(going),
+        tuple(refusals),
+        tuple(unknown),
+        unfinished,
+        give_up_detached,
     )
+
+
+def _unseen(table: LiveTable, given_up: Collection[str]) -> str | None:
+    """Return why `table` holds rows that no query sees, None where it does not."""
+    if table.suspended:
+        return f"{table.name} is suspended; {table.remedy}"
+    return unseen(table, given_up)
 
 
 def _per_run_tables(connection: Connection, now: datetime) -> dict[str, str]:
@@ -216,9 +231,10 @@ _NAME = {
 
 
 def partitions(questdb: Client, table: LiveTable) -> list[Partition]:
-    """Return the partitions of `table`, the oldest first."""
+    """Return the partitions of `table` that queries see, the oldest first."""
     rows = questdb.query(
         f"select name, maxTimestamp, numRows from table_partitions({literal(table.name)})"
+        " where not detached"
     )
     length = _NAME.get(table.partition_by)
     parts = sorted((str(r["name"])[:length], str(r["maxTimestamp"]), r["numRows"]) for r in rows)

@@ -17,6 +17,7 @@ from questdb_ddl import (
     QuestDBDDLError,
     VerificationFailed,
     live_tables,
+    refuse_detached,
     render,
     retired_name,
 )
@@ -65,7 +66,12 @@ def apply(
             series.long_client(settings) as questdb,
         ):
             work = _Work(
-                questdb, record, progress, parquet=parquet, writers_stopped=writers_stopped
+                questdb,
+                record,
+                progress,
+                parquet=parquet,
+                writers_stopped=writers_stopped,
+                give_up_detached=intent.give_up_detached,
             )
             work.finish()
             for going in intent.going:
@@ -89,12 +95,14 @@ class _Work:
         *,
         parquet: bool,
         writers_stopped: bool,
+        give_up_detached: tuple[str, ...],
     ) -> None:
         self.questdb = questdb
         self.record = record
         self.progress = progress
         self.parquet = parquet
         self.writers_stopped = writers_stopped
+        self.given_up = give_up_detached
         if parquet and not b"".join(questdb.stream("select 1 one", "parquet")).startswith(b"PAR1"):
             raise QuestDBError(
                 f"QuestDB {questdb.server_version()} exports no Parquet.", next_step="add --csv."
@@ -131,6 +139,7 @@ class _Work:
         reasons = [] if self.writers_stopped else list(endangered_writers(self.questdb))
         if reasons:
             raise PlanRefused(f"{going.table} is not set aside: {'; '.join(reasons)}.")
+        refuse_detached(self.questdb, [going.table], self.given_up)
         aside = retired_name(going.table, datetime.now(UTC))
         entry = self._begin(going.table, going.why, aside=aside)
         self.questdb.execute(render.rename_table(going.table, aside))
@@ -222,7 +231,12 @@ class _Work:
         if found is None:
             raise Stage1Error(f"{entry.table} is no shared table.")
         done = trim(
-            self.questdb, found.table, "run_id", entry.runs, writers_stopped=self.writers_stopped
+            self.questdb,
+            found.table,
+            "run_id",
+            entry.runs,
+            writers_stopped=self.writers_stopped,
+            give_up_detached=self.given_up,
         )
         self._archive_aside(replace(entry, runs=done.values, aside=done.kept_as or ""))
 
@@ -237,6 +251,8 @@ class _Work:
                 "writes there. Nothing of it was dropped.",
                 next_step=_AGAIN,
             )
+        if entry.table.lower() not in map(str.lower, self.given_up):
+            refuse_detached(self.questdb, [entry.aside], self.given_up)
         self.questdb.execute(render.drop_table(entry.aside))
         self.record.note(entry, State.GONE)
 

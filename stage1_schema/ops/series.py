@@ -165,13 +165,22 @@ def long_client(settings: Settings) -> Client:
 
 
 def plan_rebuild(
-    settings: Settings, name: str, *, fix_timestamps: bool, writers_stopped: bool
+    settings: Settings,
+    name: str,
+    *,
+    fix_timestamps: bool,
+    writers_stopped: bool,
+    give_up_detached: Collection[str] = (),
 ) -> RebuildPlan:
     """Return what a rebuild of `name` would do; changes nothing. Raises Stage1Error."""
     table = declaration_of(settings, name)
     with plain_questdb_errors(), long_client(settings) as questdb:
         intent = plan_of_rebuild(
-            questdb, table, fix_timestamps=fix_timestamps, writers_stopped=writers_stopped
+            questdb,
+            table,
+            fix_timestamps=fix_timestamps,
+            writers_stopped=writers_stopped,
+            give_up_detached=give_up_detached,
         )
         return replace(intent, refusals=(*intent.refusals, *_merged_series(questdb, table)))
 
@@ -182,6 +191,7 @@ def rebuild(
     *,
     fix_timestamps: bool = False,
     writers_stopped: bool = False,
+    give_up_detached: Collection[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Rebuilt:
     """Rebuild the table `name`, or finish what was begun. Raises Stage1Error."""
@@ -199,6 +209,7 @@ def rebuild(
             progress,
             fix_timestamps=fix_timestamps,
             writers_stopped=writers_stopped,
+            give_up_detached=give_up_detached,
         )
 
 
@@ -227,7 +238,9 @@ def _merged_series(questdb: Client, table: Table) -> Iterator[str]:
         )
 
 
-def drop_old(settings: Settings, name: str, old: str) -> int:
+def drop_old(
+    settings: Settings, name: str, old: str, *, give_up_detached: Collection[str] = ()
+) -> int:
     """Drop an old table that a rebuild kept, named as confirmation; returns its rows."""
     try:
         with alone_with_series(settings.postgres), long_client(settings) as questdb:
@@ -238,7 +251,7 @@ def drop_old(settings: Settings, name: str, old: str) -> int:
                     f"{old} is no old table of {name}; there is {listed}.",
                     next_step=f"stage1 questdb rebuild {name} --drop-old <one of these>.",
                 )
-            return drop_kept(questdb, name, old)
+            return drop_kept(questdb, name, old, give_up_detached=give_up_detached)
     except QuestDBDDLError as error:
         raise QuestDBError(str(error)) from error
 

@@ -95,6 +95,12 @@ def _suspended(series: Series) -> Iterator[tuple[str, str]]:
             yield series.live[name].name, "what is written to it is not applied"
 
 
+def _detached(series: Series) -> Iterator[tuple[str, str]]:
+    for _, live in sorted(series.live.items()):
+        if live.detached:
+            yield live.name, f"partitions {', '.join(map(str, live.detached))}"
+
+
 def _times(series: Series) -> Iterator[tuple[str, str]]:
     for table in series.declared:
         live = series.live.get(table.name.lower())
@@ -105,6 +111,7 @@ def _times(series: Series) -> Iterator[tuple[str, str]]:
 
 
 CHECKS: Mapping[str, tuple[str, Callable[[Series], Iterator[tuple[str, str]]]]] = {
+    "questdb_detached": ("Tables with detached partitions, whose rows no query sees.", _detached),
     "questdb_missing_tables": ("Tables that a dataset records and QuestDB lacks.", _missing_tables),
     "questdb_row_counts": ("Tables with more or fewer rows than their dataset says.", _row_counts),
     "questdb_suspended": ("Tables that stopped applying what is written to them.", _suspended),

@@ -61,6 +61,7 @@ class QuestDBTable:
     ttl_months: int | None
     first: str | None
     last: str | None
+    detached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,4 +180,5 @@ def _questdb_table(live: LiveTable) -> QuestDBTable:
         ttl_months=live.ttl_months,
         first=live.min_timestamp,
         last=live.max_timestamp,
+        detached=tuple(map(str, live.detached or ())),
     )

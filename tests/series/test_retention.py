@@ -9,14 +9,14 @@ from questdb_ddl import Client, drop, ensure_table, live_tables
 from questdb_ddl.export import Held, read_parquet
 from questdb_ddl.tables import SHARED_TABLES
 from stage1_schema.errors import ConfirmationError, QuestDBError, VerificationError
-from stage1_schema.ops import registration, retention, retention_apply
+from stage1_schema.ops import retention, retention_apply
 from stage1_schema.servers.binaries import questdb_jar
 from stage1_schema.servers.questdb import LocalQuestDB
 from stage1_schema.settings import QuestDBSettings
+from tests.series.conftest import NEW_RUN, OLD_RUN
 
 NOW = datetime.now(UTC).replace(hour=12)
 LIMIT = NOW - timedelta(days=730)
-OLD_RUN, NEW_RUN = "11111111-1111-4111-8111-111111111111", "22222222-1111-4111-8111-111111111111"
 
 
 def ns(moment):
@@ -31,17 +31,6 @@ def bar(moment, dataset="a"):
 def prediction(run, index, moment):
     tags = f"run_id={run},fold=0,dataset=a,target=t"
     return f"walkforward_predictions,{tags} bar_index={index}i,prediction=0.5 {ns(moment)}"
-
-
-@pytest.fixture
-def runs(stores, execute):
-    intent, _ = registration.create(stores, "btc", registration.Attributes())
-    for run, days, name in ((OLD_RUN, 400, "btc_run1"), (NEW_RUN, 0, "btc_run2")):
-        execute(
-            "INSERT INTO walkforward_runs (run_id, dataset_id, prediction_measurement, created_at)"
-            " VALUES (%s, %s, %s, now() - make_interval(days => %s))",
-            run, intent.dataset_id, name, days,
-        )  # fmt: skip
 
 
 def rows(questdb, table):

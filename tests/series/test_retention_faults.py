@@ -30,7 +30,6 @@ from tests.series.test_retention import (
     ns,
     prediction,
     rows,
-    runs,  # noqa: F401 - a fixture
 )
 
 rebuild_run = importlib.import_module("questdb_ddl.rebuild_run")
