@@ -112,6 +112,7 @@ from questdb_ddl.types import (
     is_widening,
     parse_type,
 )
+from questdb_ddl.views import View, read_views, readers
 
 __all__ = [
     "Array",
@@ -169,6 +170,7 @@ __all__ = [
     "Uuid",
     "Varchar",
     "VerificationFailed",
+    "View",
     "apply",
     "check_column_name",
     "check_table_name",
@@ -188,6 +190,8 @@ __all__ = [
     "plan_for",
     "plan_rebuild",
     "quote",
+    "read_views",
+    "readers",
     "rebuild",
     "refuse_detached",
     "retire",

@@ -154,10 +154,11 @@ def _refused(refusals: Iterable[Refusal]) -> PlanRefused:
 def _check_hazards(plan: Plan, allow: Collection[Hazard | str]) -> None:
     forbidden = [hazard for hazard in plan.hazards if hazard not in allow]
     if forbidden:
-        first = next(s for s in plan.steps if forbidden[0] in s.hazards)
-        raise PlanRefused(
-            f"The plan {' and '.join(forbidden)} (first in {first.table}); allow that by name."
+        first = [next(s for s in plan.steps if hazard in s.hazards) for hazard in forbidden]
+        costs = " and ".join(
+            step.cost(hazard) for step, hazard in zip(first, forbidden, strict=True)
         )
+        raise PlanRefused(f"The plan {costs} (first in {first[0].table}); allow that by name.")
 
 
 def _verify(client: Client, plan: Plan, resumed: Collection[str]) -> None:

@@ -11,6 +11,7 @@ from questdb_ddl.errors import DeclarationError, QueryError, QuestDBDDLError
 from questdb_ddl.names import is_system_table, literal, quote
 from questdb_ddl.spec import Detached, Kind, LiveColumn, LiveTable, PartitionBy
 from questdb_ddl.types import ColumnType, Other, Symbol, parse_type
+from questdb_ddl.views import read_views, readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,8 +43,9 @@ def live_tables(
 
     `counts` reads exact row counts and the first and last timestamp, which opens every table;
     without it they are what the server keeps (9.3 and later), else None. With `counts` or
-    `parquet`, `has_parquet` and `detached` are filled. Raises what `Client` raises, and
-    QuestDBDDLError when the server, just started, does not register its tables within 30 seconds.
+    `parquet`, `has_parquet`, `detached`, `views` and `invalid` are filled. Raises what `Client`
+    raises, and QuestDBDDLError when the server, just started, does not register its tables within
+    30 seconds.
 
     >>> from questdb_ddl import Column, Long, Table, drop, ensure_table
     >>> stands = ensure_table(client, Table("ticks", (Column("n", Long()),)))
@@ -103,6 +105,8 @@ def _read(
     counted = _per_table(client, names, lambda n: _count(n, stamps[n])) if counts else {}
     asked = counts or parquet
     special = _per_table(client, names, _special_partitions) if asked else {}
+    views = read_views(client) if asked else ()
+    invalid = {view.name: view.invalid for view in views}
     result = {}
     for row in rows:
         name = row["table_name"]
@@ -127,6 +131,8 @@ def _read(
             cut_off=name in suspended and is_cut_off(suspended[name]),
             has_parquet=any(p["isParquet"] for p in partitions) if name in special else None,
             detached=_detached(partitions) if name in special else None,
+            views=readers(views, name) if asked else None,
+            invalid=invalid.get(name),
         )
     return result
 

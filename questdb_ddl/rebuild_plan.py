@@ -11,7 +11,7 @@ from questdb_ddl.client import HEADER_BUFFER, SAFE_BYTES, sent_bytes
 from questdb_ddl.copying import Copy
 from questdb_ddl.detached import unseen
 from questdb_ddl.diff import compare
-from questdb_ddl.errors import DeclarationError, QueryError
+from questdb_ddl.errors import DeclarationError
 from questdb_ddl.introspect import parameter
 from questdb_ddl.names import MAX_NAME_LENGTH, literal
 from questdb_ddl.rebuild_names import Names
@@ -19,6 +19,7 @@ from questdb_ddl.rebuild_state import in_its_way, other_under_way, state, strang
 from questdb_ddl.spec import Column, Kind
 from questdb_ddl.time_units import Suspects, suspects
 from questdb_ddl.types import Symbol
+from questdb_ddl.views import read_views, readers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -234,8 +235,7 @@ def _refusals(client: Client, declared: Table, live: LiveTable) -> Iterator[str]
         )
     if live.suspended:
         yield f"it is suspended and holds rows that no copy sees; {live.remedy}"
-    views = [str(view["view_name"]) for view in _materialized_views(client, live.name)]
-    if views:
+    if views := readers(read_views(client), live.name, invalid=True):
         yield (
             f"the materialized view {', '.join(views)} reads it and would stay with the old table; "
             "drop it first and create it again afterwards"
@@ -307,13 +307,3 @@ def _unfixable(live: LiveTable, found: Suspects) -> Iterator[str]:
             f"{found.seconds:,} rows were sent in seconds, and the last three digits of their time "
             "were lost when they were stored; delete or export them again"
         )
-
-
-def _materialized_views(client: Client, table: str) -> list[dict[str, object]]:
-    try:
-        rows = client.query("select view_name, base_table_name from materialized_views()")
-    except QueryError as error:
-        if "unknown function" in error.message:  # before QuestDB 8.3 there are none
-            return []
-        raise
-    return [row for row in rows if str(row["base_table_name"]).lower() == table.lower()]

@@ -262,7 +262,8 @@ class LiveTable:
     writes it, because a year can lie beyond 9999), None where not known; `remedy`, the
     statement that resumes the table, None where it is not suspended; `cut_off`, whether it is
     suspended by an ALTER that a kill cut off, so that the remedy gives up no rows; and
-    `has_parquet` and `detached`, None where they were not asked for.
+    `has_parquet`, `detached` and `views`, the valid materialized views that read it, None where
+    they were not asked for. `invalid` says why a materialized view is no longer refreshed.
     """
 
     name: str
@@ -283,6 +284,8 @@ class LiveTable:
     cut_off: bool = False
     has_parquet: bool | None = None
     detached: tuple[Detached, ...] | None = None
+    views: tuple[str, ...] | None = None
+    invalid: str | None = None
 
     def column(self, name: str) -> LiveColumn | None:
         """Return the column called `name` in any letter case, or None."""

@@ -5,8 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from questdb_ddl import LiveColumn, LiveTable, Table, compare, live_tables, make_plan, unseen
-from stage1_schema.alembic_plugin.questdb_alter import QuestDBColumnOp, RenameQuestDBTableOp
+from questdb_ddl import (
+    LiveColumn,
+    LiveTable,
+    Table,
+    compare,
+    live_tables,
+    make_plan,
+    parse_type,
+    unseen,
+)
+from stage1_schema.alembic_plugin.questdb_alter import (
+    AlterQuestDBColumnOp,
+    AlterQuestDBTableOp,
+    QuestDBColumnOp,
+    RenameQuestDBTableOp,
+)
 from stage1_schema.alembic_plugin.questdb_changes import missing, refuse_retirement, wanted
 from stage1_schema.alembic_plugin.questdb_ops import CreateQuestDBTableOp, RetireQuestDBTableOp
 from stage1_schema.errors import QuestDBError
@@ -18,16 +32,35 @@ if TYPE_CHECKING:
     from stage1_schema.alembic_plugin.questdb_changes import Operation
 
 
-def check(client: Client, operations: Iterable[Operation]) -> None:
+def check(client: Client, operations: Iterable[Operation]) -> tuple[tuple[str, ...], ...]:
     """Raise for the first operation that would be refused as the tables stand; changes nothing.
 
-    Each is looked at after those before it. Raises QuestDBError and questdb_ddl's errors.
+    Each is looked at after those before it. Returns the materialized views that each invalidates.
+    Raises QuestDBError and questdb_ddl's errors.
     """
     pending = tuple(operations)
     names = tables_of(pending)
     tables = live_tables(client, names, parquet=True) if names else {}
+    views = []
     for operation in pending:
+        views.append(_invalidated(operation, tables))
         _foresee(operation, tables)
+    return tuple(views)
+
+
+def _invalidated(operation: Operation, tables: dict[str, LiveTable]) -> tuple[str, ...]:
+    found = tables.get(_tables(operation)[0].lower())
+    if found is None or not found.views:
+        return ()
+    if isinstance(operation, QuestDBColumnOp) and operation.verb == "add":
+        return ()
+    if isinstance(operation, AlterQuestDBTableOp | CreateQuestDBTableOp):
+        return ()
+    if isinstance(operation, AlterQuestDBColumnOp):
+        column = found.column(operation.column)
+        same = column is not None and type(column.type) is type(parse_type(operation.type))
+        return () if same else found.views
+    return found.views
 
 
 def tables_of(operations: Iterable[Operation]) -> tuple[str, ...]:

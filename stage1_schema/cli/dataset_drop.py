@@ -22,14 +22,16 @@ from stage1_schema.ops import dropping, registration_drop
     help="Where PostgreSQL's rows are kept.",
 )
 @table_options.give_up_detached
+@table_options.allow_invalid_views
 @pass_context
 def command(
     context: Stage1,
     slug: str,
     confirm: str | None,
     directory: Path,
-    give_up_detached: tuple[str, ...],
     *,
+    give_up_detached: tuple[str, ...],
+    allow: tuple[str, ...],
     for_good: bool,
 ) -> None:
     """Take dataset SLUG with its runs, simulations and tables away.
@@ -39,7 +41,9 @@ def command(
 
     Example: stage1 dataset drop btc25_4h --confirm btc25_4h
     """
-    intent = registration_drop.plan_drop(context.settings, slug, give_up_detached=give_up_detached)
+    intent = registration_drop.plan_drop(
+        context.settings, slug, give_up_detached=give_up_detached, allow=allow
+    )
     registration_drop.confirm(intent, confirm)
     click.echo(f"Taking away {intent.summary}")
     with console.progress("dataset drop") as progress:

@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 @click.option("--confirm", metavar="NAME", help="The name that the command asks for.")
 @click.option("--keep", is_flag=True, help="Rename tables that hold rows instead of dropping them.")
 @table_options.give_up_detached
+@table_options.allow_invalid_views
 @pass_context
 def command(
     context: Stage1,
     table: str | None,
     dataset: str | None,
     confirm: str | None,
-    give_up_detached: tuple[str, ...],
     *,
+    give_up_detached: tuple[str, ...],
+    allow: tuple[str, ...],
     registered: bool,
     everything: bool,
     keep: bool,
@@ -54,8 +56,9 @@ def command(
         plan, words = partial(dropping.plan_registered, settings), "--registered"
     else:
         plan, words = partial(dropping.plan_everything, settings), "--everything"
-    intent = plan(give_up_detached=give_up_detached)
+    intent = plan(give_up_detached=give_up_detached, allow=allow)
     words += "".join(f" --give-up-detached {name}" for name in give_up_detached)
+    words += "".join(f" --allow '{hazard}'" for hazard in allow)
     dropping.confirm(intent, confirm, f"stage1 questdb drop {words}{' --keep' * keep}")
     with console.progress("questdb drop") as progress:
         done = dropping.carry_out(settings, intent, keep=keep, progress=progress)

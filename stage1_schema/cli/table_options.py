@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import click
 
+from questdb_ddl import Hazard
+
+allow_invalid_views = click.option(
+    "--allow",
+    type=click.Choice([Hazard.INVALIDATES_VIEWS.value]),
+    multiple=True,
+    help="Accept this hazard by its name.",
+)
+
 give_up_detached = click.option(
     "--give-up-detached",
     metavar="TABLE",

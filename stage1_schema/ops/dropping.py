@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from questdb_ddl import Kind, QuestDBDDLError, drop, live_tables, retire, unseen
+from questdb_ddl import Hazard, Kind, QuestDBDDLError, drop, live_tables, retire, unseen
 from questdb_ddl.detached import LISTED
 from questdb_ddl.dropping import dropping_name
 from questdb_ddl.introspect import table_names
@@ -18,9 +18,9 @@ from stage1_schema.ops import series
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
-    from questdb_ddl import Client
+    from questdb_ddl import Client, LiveTable
     from stage1_schema.settings import Settings
 
 WATCH_SECONDS = 2.0
@@ -30,20 +30,23 @@ WATCH_SECONDS = 2.0
 class Target:
     """One table that would be dropped, with its rows of the moment; a suspended one may hold more.
 
-    `detached` names its detached partitions, whose rows are not among `rows`; `refusal` says why
-    it must not be dropped.
+    `detached` names its detached partitions, whose rows are not among `rows`; `views` are the
+    materialized views that would be invalid then; `refusal` says why it must not be dropped.
     """
 
     table: str
     rows: int
     suspended: bool = False
     detached: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
     refusal: str | None = None
 
     def __str__(self) -> str:
         more = ", and what its suspended log holds" if self.suspended else ""
         if self.detached:
             more += f", and detached partitions {', '.join(self.detached[:LISTED])}"
+        if self.views:
+            more += f"; {Hazard.INVALIDATES_VIEWS}: {', '.join(self.views)}"
         return f"{self.table} ({self.rows:,} rows{more})"
 
 
@@ -51,7 +54,8 @@ class Target:
 class DropPlan:
     """What would go, the word that confirms it, and what is left because others claim it too.
 
-    Detached partitions of the tables in `give_up_detached` are deleted with them.
+    Detached partitions of the tables in `give_up_detached` are deleted with them; views are
+    invalidated where `allow` names that hazard.
     """
 
     what: str
@@ -59,6 +63,7 @@ class DropPlan:
     targets: tuple[Target, ...]
     left: tuple[str, ...] = ()
     give_up_detached: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -68,7 +73,14 @@ class DropPlan:
     @property
     def refusals(self) -> tuple[str, ...]:
         """Why it is not carried out, empty where it is."""
-        return tuple(target.refusal for target in self.targets if target.refusal)
+        found = [target.refusal for target in self.targets if target.refusal]
+        views = dict.fromkeys(view for target in self.targets for view in target.views)
+        if views and Hazard.INVALIDATES_VIEWS not in self.allow:
+            found.append(
+                f"it {Hazard.INVALIDATES_VIEWS} ({', '.join(views)}): drop these first, or allow "
+                f"that by name (--allow '{Hazard.INVALIDATES_VIEWS}')"
+            )
+        return tuple(found)
 
     @property
     def summary(self) -> str:
@@ -92,7 +104,11 @@ class Dropped:
 
 
 def plan_table(
-    settings: Settings, name: str, *, give_up_detached: tuple[str, ...] = ()
+    settings: Settings,
+    name: str,
+    *,
+    give_up_detached: tuple[str, ...] = (),
+    allow: tuple[str, ...] = (),
 ) -> DropPlan:
     """Return what dropping one table takes. Raises Stage1Error when it does not stand."""
     found = _targets(settings, {name.lower()}, give_up_detached)
@@ -101,11 +117,15 @@ def plan_table(
     claimed = series.catalogue(settings, standing=[name]).find(name)
     who = " and ".join(dict.fromkeys(map(str, claimed.claims))) if claimed else ""
     what = f"table {name}" + (f", claimed as {who}" if who else "")
-    return DropPlan(what, name, found, give_up_detached=give_up_detached)
+    return DropPlan(what, name, found, give_up_detached=give_up_detached, allow=allow)
 
 
 def plan_dataset(
-    settings: Settings, slug: str, *, give_up_detached: tuple[str, ...] = ()
+    settings: Settings,
+    slug: str,
+    *,
+    give_up_detached: tuple[str, ...] = (),
+    allow: tuple[str, ...] = (),
 ) -> DropPlan:
     """Return what dropping the tables of a dataset, its runs and simulations takes."""
     declarations = series.catalogue(settings)
@@ -119,25 +139,35 @@ def plan_dataset(
         if found.datasets != (slug,)
     ]
     targets = _targets(settings, names, give_up_detached)
-    return DropPlan(f"tables of dataset {slug}", slug, targets, tuple(left), give_up_detached)
+    what = f"tables of dataset {slug}"
+    return DropPlan(what, slug, targets, tuple(left), give_up_detached, allow)
 
 
-def plan_registered(settings: Settings, *, give_up_detached: tuple[str, ...] = ()) -> DropPlan:
+def plan_registered(
+    settings: Settings, *, give_up_detached: tuple[str, ...] = (), allow: tuple[str, ...] = ()
+) -> DropPlan:
     """Return what dropping every declared table takes: shared, of datasets, runs, simulations."""
     names = {table.name.lower() for table in series.catalogue(settings).tables}
     targets = _targets(settings, names, give_up_detached)
     return DropPlan(
-        "all registered tables", "registered", targets, give_up_detached=give_up_detached
+        "all registered tables",
+        "registered",
+        targets,
+        give_up_detached=give_up_detached,
+        allow=allow,
     )
 
 
-def plan_everything(settings: Settings, *, give_up_detached: tuple[str, ...] = ()) -> DropPlan:
+def plan_everything(
+    settings: Settings, *, give_up_detached: tuple[str, ...] = (), allow: tuple[str, ...] = ()
+) -> DropPlan:
     """Return what dropping every table of the server takes; its own tables stay."""
     return DropPlan(
         f"everything in QuestDB {settings.questdb.where}",
         settings.questdb.where,
         _targets(settings, None, give_up_detached),
         give_up_detached=give_up_detached,
+        allow=allow,
     )
 
 
@@ -168,9 +198,15 @@ def _targets(
             before.rows + (live[name].row_count or 0),
             before.suspended or live[name].suspended,
             (*before.detached, *map(str, live[name].detached or ())),
+            tuple(dict.fromkeys((*before.views, *_views(live[name], live)))),
             before.refusal or unseen(live[name], given),
         )
     return tuple(found.values())
+
+
+def _views(table: LiveTable, dropped: Collection[str]) -> Iterator[str]:
+    """Yield the materialized views that read `table` and are not dropped themselves."""
+    return (view for view in table.views or () if view.lower() not in dropped)
 
 
 def _refuse_unfinished(questdb: Client, names: Collection[str]) -> None:

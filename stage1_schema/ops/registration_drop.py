@@ -57,7 +57,13 @@ class DropPlan:
         return f"dataset {self.slug}: PostgreSQL {counted}; QuestDB {self.series.summary}"
 
 
-def plan_drop(settings: Settings, name: str, *, give_up_detached: tuple[str, ...] = ()) -> DropPlan:
+def plan_drop(
+    settings: Settings,
+    name: str,
+    *,
+    give_up_detached: tuple[str, ...] = (),
+    allow: tuple[str, ...] = (),
+) -> DropPlan:
     """Return what `drop` would take, with counts; changes nothing. Raises Stage1Error."""
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
         row = connection.execute(_FIND, {"slug": name}).one_or_none()
@@ -67,7 +73,7 @@ def plan_drop(settings: Settings, name: str, *, give_up_detached: tuple[str, ...
             (table, connection.execute(_count(table), {"id": row.dataset_id}).scalar_one())
             for table in _RECORDS
         )
-    tables = dropping.plan_dataset(settings, name, give_up_detached=give_up_detached)
+    tables = dropping.plan_dataset(settings, name, give_up_detached=give_up_detached, allow=allow)
     return DropPlan(name, row.dataset_id, records, tables)
 
 

@@ -24,6 +24,7 @@ from questdb_ddl.trim import UnfinishedTrim, unfinished_trims
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import ConfirmationError
 from stage1_schema.ops import owned, series
+from stage1_schema.ops.retention_checks import Checks, of_runs
 from stage1_schema.questdb import plain_questdb_errors
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ _Item = TypeVar("_Item")
 class Going:
     """What goes of one table: `partitions` by name, `runs` by id, or all of it (neither).
 
-    `until` is the time of the last row of the partitions, as QuestDB writes it.
+    `until` is the time of the last row of the partitions, as QuestDB writes it; `views` are the
+    materialized views that are invalid afterwards.
     """
 
     table: str
@@ -73,6 +75,7 @@ class Going:
     partitions: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     until: str = ""
+    views: tuple[str, ...] = ()
 
     @property
     def how(self) -> str:
@@ -80,6 +83,12 @@ class Going:
         if self.partitions:
             return f"drop {len(self.partitions)} partitions"
         return f"leave out {len(self.runs)} runs" if self.runs else "drop the table"
+
+    def where(self, table: LiveTable) -> str:
+        """Return the SQL condition on the rows that go, empty for all of `table`."""
+        if self.partitions:
+            return f"{quote(table.designated_timestamp or '')} <= {literal(self.until)}"
+        return of_runs(self.runs)
 
 
 @dataclass(frozen=True)
@@ -108,9 +117,19 @@ class RetentionPlan:
 
 
 def plan(
-    settings: Settings, now: datetime | None = None, *, give_up_detached: tuple[str, ...] = ()
+    settings: Settings,
+    now: datetime | None = None,
+    *,
+    give_up_detached: tuple[str, ...] = (),
+    allow: Collection[str] = (),
+    parquet: bool = True,
+    writers_stopped: bool = False,
 ) -> RetentionPlan:
-    """Return what the policy lets go; changes nothing. Raises Stage1Error."""
+    """Return what the policy lets go; changes nothing. Raises Stage1Error.
+
+    What `apply` would refuse with the same options is among the refusals. `allow` takes
+    `invalidates materialized views`.
+    """
     now = now or datetime.now(UTC)
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
         rows = connection.execute(_RUNS).all()
@@ -146,6 +165,15 @@ def plan(
                 refusals.append(refusal)
             elif table.row_count:
                 going.append(Going(table.name, table.row_count, why))
+        checks = Checks(
+            questdb,
+            allow=allow,
+            parquet=parquet,
+            writers_stopped=writers_stopped,
+            give_up_detached=give_up_detached,
+        )
+        going, refused = checks.split(going, live)
+        refusals += [*refused, *checks.of_unfinished(unfinished)]
     return RetentionPlan(
         settings.postgres.database,
         tuple(going),

@@ -30,6 +30,7 @@ from stage1_schema.errors import QuestDBError, Stage1Error, VerificationError
 from stage1_schema.locks import alone_with_series
 from stage1_schema.ops import owned, series
 from stage1_schema.ops.retention import RUN_TABLES, partitions
+from stage1_schema.ops.retention_checks import makes_parquet, of_runs
 from stage1_schema.ops.retention_record import Entry, Record, State
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class _Work:
         self.parquet = parquet
         self.writers_stopped = writers_stopped
         self.given_up = give_up_detached
-        if parquet and not b"".join(questdb.stream("select 1 one", "parquet")).startswith(b"PAR1"):
+        if parquet and not makes_parquet(questdb):
             raise QuestDBError(
                 f"QuestDB {questdb.server_version()} exports no Parquet.", next_step="add --csv."
             )
@@ -127,12 +128,18 @@ class _Work:
     def take(self, going: Going) -> None:
         """Take away what goes of one table."""
         self.questdb.wait_for(going.table)
+        views = live_tables(self.questdb, [going.table], parquet=True)[going.table.lower()].views
+        if new := sorted({*(views or ())} - {*going.views}):
+            raise PlanRefused(
+                f"{going.table} has materialized views that were not planned for "
+                f"({', '.join(new)}): they would be invalid."
+            )
         if going.partitions:
             self._take_partitions(going)
             return
         if not self.parquet:
             columns = self._live(going.table).columns
-            refuse_rounding(self.questdb, going.table, columns, _of(going.runs))
+            refuse_rounding(self.questdb, going.table, columns, of_runs(going.runs))
         if going.runs:
             self._trim(self._begin(going.table, going.why, runs=going.runs))
             return
@@ -157,7 +164,7 @@ class _Work:
 
     def _count(self, table: str, runs: tuple[str, ...]) -> int:
         self.questdb.wait_for(table)
-        where = f" where {_of(runs)}" if runs else ""
+        where = f" where {of_runs(runs)}" if runs else ""
         rows = self.questdb.query(f"select count() as rows from {quote(table)}{where}")
         return int(rows[0]["rows"])
 
@@ -180,12 +187,11 @@ class _Work:
     # Partitions
 
     def _take_partitions(self, going: Going) -> None:
-        stamp = quote(self._live(going.table).designated_timestamp or "")
         entry = Entry(
             self.record.new_id(going.table), State.BEGUN, going.table, going.why,
             partitions=going.partitions,
         )  # fmt: skip
-        where = f"{stamp} <= {literal(going.until)}"
+        where = going.where(self._live(going.table))
         entry, written = self._archive(entry, going.table, where, going.rows)
         self._unchanged(entry, written, where)
         listed = ", ".join(map(literal, entry.partitions))
@@ -242,7 +248,7 @@ class _Work:
 
     def _archive_aside(self, entry: Entry) -> None:
         self.questdb.wait_for(entry.aside)
-        self._drop_aside(self._archive(entry, entry.aside, _of(entry.runs))[0])
+        self._drop_aside(self._archive(entry, entry.aside, of_runs(entry.runs))[0])
 
     def _drop_aside(self, entry: Entry) -> None:
         if (now := self._count(entry.aside, entry.runs)) != entry.rows:
@@ -284,7 +290,3 @@ class _Work:
             self.record.note(entry, State.KEPT, "rows came after they were archived")
             again = self._begin(entry.table, entry.why, runs=entry.runs, aside=entry.aside)
             self._archive_aside(again)
-
-
-def _of(runs: tuple[str, ...]) -> str:
-    return f"run_id in ({', '.join(map(literal, runs))})" if runs else ""

@@ -65,7 +65,13 @@ class SeriesPlan:
         """Return plain data for `--json`."""
         return {
             "steps": [
-                {"table": s.table, "sql": s.sql, "reason": s.reason, "hazards": list(s.hazards)}
+                {
+                    "table": s.table,
+                    "sql": s.sql,
+                    "reason": s.reason,
+                    "hazards": list(s.hazards),
+                    "views": list(s.views),
+                }
                 for s in self.plan.steps
             ],
             "refusals": [{"table": r.table, "reason": r.reason} for r in self.plan.refusals],

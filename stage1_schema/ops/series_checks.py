@@ -101,6 +101,12 @@ def _detached(series: Series) -> Iterator[tuple[str, str]]:
             yield live.name, f"partitions {', '.join(map(str, live.detached))}"
 
 
+def _invalid_views(series: Series) -> Iterator[tuple[str, str]]:
+    for _, live in sorted(series.live.items()):
+        if live.invalid:
+            yield live.name, live.invalid
+
+
 def _times(series: Series) -> Iterator[tuple[str, str]]:
     for table in series.declared:
         live = series.live.get(table.name.lower())
@@ -112,6 +118,10 @@ def _times(series: Series) -> Iterator[tuple[str, str]]:
 
 CHECKS: Mapping[str, tuple[str, Callable[[Series], Iterator[tuple[str, str]]]]] = {
     "questdb_detached": ("Tables with detached partitions, whose rows no query sees.", _detached),
+    "questdb_invalid_views": (
+        "Materialized views that are no longer refreshed.",
+        _invalid_views,
+    ),
     "questdb_missing_tables": ("Tables that a dataset records and QuestDB lacks.", _missing_tables),
     "questdb_row_counts": ("Tables with more or fewer rows than their dataset says.", _row_counts),
     "questdb_suspended": ("Tables that stopped applying what is written to them.", _suspended),

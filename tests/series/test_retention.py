@@ -214,7 +214,12 @@ def test_a_server_without_parquet_says_so(tmp_path_factory, stores, tmp_path):
         questdb.execute(f"INSERT INTO indicator_bars (dataset, timestamp) VALUES ('a', '{old}')")
         questdb.wait_for("indicator_bars")
         there = replace(stores, questdb=QuestDBSettings(server.url))
-        intent = retention.plan(there)
+        refused = retention.plan(there)
+        assert (refused.going, refused.refusals) == (
+            (),
+            ("QuestDB 9.0.3 exports no Parquet; add --csv",),
+        )
+        intent = retention.plan(there, parquet=False)
         with pytest.raises(QuestDBError, match=r"9.0.3 exports no Parquet. Next: add --csv"):
             retention_apply.apply(there, intent, tmp_path)
         (gone,) = retention_apply.apply(there, intent, tmp_path, parquet=False)
@@ -256,9 +261,12 @@ def test_a_table_is_not_set_aside_while_tcp_writers_may_write(stores, runs, tmp_
         questdb.execute("INSERT INTO btc_run1 VALUES (1, '2025-01-01')")
         questdb.wait_for("btc_run1")
         there = replace(stores, questdb=QuestDBSettings(server.url))
+        refused = retention.plan(there)
+        assert refused.going == ()
+        assert "btc_run1: the server takes ILP over TCP" in refused.refusals[0]
+        intent = retention.plan(there, writers_stopped=True)
         with pytest.raises(QuestDBError, match=r"btc_run1 is not set aside: .* ILP over TCP"):
-            retention_apply.apply(there, retention.plan(there), tmp_path)
+            retention_apply.apply(there, intent, tmp_path)
         assert rows(questdb, "btc_run1") == 1
-        intent = retention.plan(there)
         (gone,) = retention_apply.apply(there, intent, tmp_path, writers_stopped=True)
         assert gone.rows == 1

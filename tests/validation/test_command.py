@@ -7,7 +7,7 @@ import pytest
 
 from tests.postgres import rows
 
-COUNT, SERIES = 25, 5
+COUNT, SERIES = 26, 6
 
 
 @pytest.fixture
