@@ -50,6 +50,8 @@ def command(
         done, path = registration_drop.drop(
             context.settings, intent, keep=not for_good, directory=directory, on_step=progress
         )
+    for left in intent.series.left:
+        click.echo(f"QuestDB: left {left}")
     for name in done.kept:
         click.echo(f"QuestDB: kept {name}")
     if path:

@@ -66,5 +66,5 @@ def command(
     for name in done.kept:
         click.echo(f"kept {name}")
     for name in intent.left:
-        click.echo(f"left, because others claim it too: {name}")
+        click.echo(f"left: {name}")
     dropping.refuse_return(done)

@@ -125,7 +125,7 @@ def _show(intent: RetentionPlan) -> None:
             click.echo(f"  {Hazard.INVALIDATES_VIEWS}: {', '.join(going.views)}")
     for refusal in intent.refusals:
         click.echo(f"refused: {refusal}")
-    for unknown in intent.unknown:
-        click.echo(f"kept: {unknown}")
+    for kept in (*intent.unknown, *intent.foreign):
+        click.echo(f"kept: {kept}")
     if intent.empty:
         click.echo("Nothing goes.")

@@ -14,7 +14,7 @@ from questdb_ddl.introspect import table_names
 from questdb_ddl.rebuild_names import rebuilt_table
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
 from stage1_schema.locks import alone_with_series
-from stage1_schema.ops import series
+from stage1_schema.ops import owned, series
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class Target:
     """One table that would be dropped, with its rows of the moment; a suspended one may hold more.
 
     `detached` names its detached partitions, whose rows are not among `rows`; `views` are the
-    materialized views that would be invalid then; `refusal` says why it must not be dropped.
+    materialized views that would be invalid then; `refusal` says why it must not be dropped, and
+    `foreign` why it is not what its record says.
     """
 
     table: str
@@ -40,6 +41,7 @@ class Target:
     detached: tuple[str, ...] = ()
     views: tuple[str, ...] = ()
     refusal: str | None = None
+    foreign: str | None = None
 
     def __str__(self) -> str:
         more = ", and what its suspended log holds" if self.suspended else ""
@@ -52,7 +54,7 @@ class Target:
 
 @dataclass(frozen=True)
 class DropPlan:
-    """What would go, the word that confirms it, and what is left because others claim it too.
+    """What would go, the word that confirms it, and what is left and why.
 
     Detached partitions of the tables in `give_up_detached` are deleted with them; views are
     invalidated where `allow` names that hazard.
@@ -86,7 +88,7 @@ class DropPlan:
     def summary(self) -> str:
         """One line for people."""
         listed = ", ".join(map(str, self.targets)) or "no table"
-        left = f"; left, because others claim it too: {', '.join(self.left)}" if self.left else ""
+        left = f"; left: {', '.join(self.left)}" if self.left else ""
         return f"{self.what}: {listed}{left}"
 
 
@@ -134,28 +136,24 @@ def plan_dataset(
         raise Stage1Error(f"There is no dataset {slug}.", next_step="stage1 dataset list.")
     names = {found.table.name.lower() for found in mine if found.datasets == (slug,)}
     left = [
-        f"{found.table.name} ({', '.join(other for other in found.datasets if other != slug)})"
+        f"{found.table.name} (claimed by {', '.join(d for d in found.datasets if d != slug)} too)"
         for found in mine
         if found.datasets != (slug,)
     ]
-    targets = _targets(settings, names, give_up_detached)
+    targets, foreign = _ours(_targets(settings, names, give_up_detached, declarations))
     what = f"tables of dataset {slug}"
-    return DropPlan(what, slug, targets, tuple(left), give_up_detached, allow)
+    return DropPlan(what, slug, targets, (*left, *foreign), give_up_detached, allow)
 
 
 def plan_registered(
     settings: Settings, *, give_up_detached: tuple[str, ...] = (), allow: tuple[str, ...] = ()
 ) -> DropPlan:
     """Return what dropping every declared table takes: shared, of datasets, runs, simulations."""
-    names = {table.name.lower() for table in series.catalogue(settings).tables}
-    targets = _targets(settings, names, give_up_detached)
-    return DropPlan(
-        "all registered tables",
-        "registered",
-        targets,
-        give_up_detached=give_up_detached,
-        allow=allow,
-    )
+    declarations = series.catalogue(settings)
+    names = {table.name.lower() for table in declarations.tables}
+    targets, foreign = _ours(_targets(settings, names, give_up_detached, declarations))
+    what = "all registered tables"
+    return DropPlan(what, "registered", targets, foreign, give_up_detached, allow)
 
 
 def plan_everything(
@@ -171,12 +169,22 @@ def plan_everything(
     )
 
 
+def _ours(targets: tuple[Target, ...]) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+    """Return the targets that are what their records say, and what is left of the others."""
+    foreign = (f"{target.table} ({target.foreign})" for target in targets if target.foreign)
+    return tuple(target for target in targets if not target.foreign), tuple(foreign)
+
+
 def _targets(
-    settings: Settings, names: Collection[str] | None, given_up: Collection[str]
+    settings: Settings,
+    names: Collection[str] | None,
+    given_up: Collection[str],
+    declarations: owned.Catalogue | None = None,
 ) -> tuple[Target, ...]:
     """Return what stands of `names`; what a killed drop left of a table counts as that table.
 
-    Views come first, since a table can be their base.
+    Views come first, since a table can be their base. With `declarations`, a target whose columns
+    are not those of its record is `foreign`.
     """
     left_of = {dropping_name(name): name for name in names or ()}
     with plain_questdb_errors(), client(settings.questdb) as questdb:
@@ -191,6 +199,7 @@ def _targets(
     for name in (*views, *tables):
         whose = left_of.get(name, name)
         shown = live[whose].name if whose in live else whose
+        recorded = declarations.find(whose) if declarations else None
         before = found.get(shown, Target(shown, 0))
         given = {*given_up, name} if shown.lower() in map(str.lower, given_up) else given_up
         found[shown] = Target(
@@ -200,6 +209,7 @@ def _targets(
             (*before.detached, *map(str, live[name].detached or ())),
             tuple(dict.fromkeys((*before.views, *_views(live[name], live)))),
             before.refusal or unseen(live[name], given),
+            before.foreign or (recorded.foreign(live[name]) if recorded else None),
         )
     return tuple(found.values())
 

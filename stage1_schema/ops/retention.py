@@ -28,9 +28,9 @@ from stage1_schema.ops.retention_checks import Checks, of_runs
 from stage1_schema.questdb import plain_questdb_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from questdb_ddl import Client, LiveTable
     from questdb_ddl.tables import Retention
@@ -95,6 +95,7 @@ class Going:
 class RetentionPlan:
     """What goes, what is refused and why, and rows of runs that PostgreSQL does not know.
 
+    `foreign` are tables that a run names and that do not hold what a run's table does: they stay.
     `unfinished` are trims that were interrupted: they are finished first, and until then nothing
     else goes of their tables. Detached partitions of the tables in `give_up_detached` may be lost.
     """
@@ -105,6 +106,7 @@ class RetentionPlan:
     unknown: tuple[str, ...]
     unfinished: tuple[UnfinishedTrim, ...] = ()
     give_up_detached: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -132,39 +134,21 @@ def plan(
     """
     now = now or datetime.now(UTC)
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
-        rows = connection.execute(_RUNS).all()
-        created = {row.run_id: row.created_at for row in rows}
-        simulated = {row.run_id: row.simulated_at for row in rows}
+        runs = connection.execute(_RUNS).all()
         per_run = _per_run_tables(connection, now)
-    going: list[Going] = []
-    refusals: list[str] = []
-    unknown: list[str] = []
     with plain_questdb_errors(), series.long_client(settings) as questdb:
         unfinished = tuple(t for t in unfinished_trims(questdb) if t.table in RUN_TABLES)
-        live = live_tables(questdb, [*RETENTION, *per_run], counts=True)
-        for name, rule in RETENTION.items():
-            if (table := live.get(name)) is None or not (table.row_count or table.detached):
-                continue
-            if name in {trim.table for trim in unfinished}:
-                continue
-            if refusal := _unseen(table, give_up_detached):
-                refusals.append(refusal)
-            elif rule.counted_from == "row":
-                refusal = _ahead(questdb, table, now) or _wrong_unit(questdb, table)
-                refusals += [refusal] if refusal else []
-                going += [] if refusal else _old_months(questdb, table, rule, now)
-            else:
-                runs = created if name == WALKFORWARD_PREDICTIONS.name else simulated
-                found, lost = _old_runs(questdb, table, rule, now, runs)
-                going += found
-                unknown += lost
-        for name, why in per_run.items():
-            if (table := live.get(name)) is None:
-                continue
-            if refusal := _unseen(table, give_up_detached):
-                refusals.append(refusal)
-            elif table.row_count:
-                going.append(Going(table.name, table.row_count, why))
+        busy = {trim.table for trim in unfinished}
+        names = [name for name in RETENTION if name not in busy]
+        live = live_tables(
+            questdb, [*names, *(each.table.name for each, _ in per_run)], counts=True
+        )
+        look = _Look(questdb, now, give_up_detached)
+        for table in (live[name] for name in names if name in live):
+            look.at_shared(table, runs)
+        for owner, why in per_run:
+            if owner.table.name.lower() in live:
+                look.at_own(live[owner.table.name.lower()], owner, why)
         checks = Checks(
             questdb,
             allow=allow,
@@ -172,16 +156,55 @@ def plan(
             writers_stopped=writers_stopped,
             give_up_detached=give_up_detached,
         )
-        going, refused = checks.split(going, live)
-        refusals += [*refused, *checks.of_unfinished(unfinished)]
+        going, refused = checks.split(look.going, live)
+        refusals = (*look.refusals, *refused, *checks.of_unfinished(unfinished))
     return RetentionPlan(
         settings.postgres.database,
         tuple(going),
-        tuple(refusals),
-        tuple(unknown),
+        refusals,
+        tuple(look.unknown),
         unfinished,
         give_up_detached,
+        tuple(look.foreign),
     )
+
+
+class _Look:
+    """What was found so far: what is past its time, what is refused, and what stays."""
+
+    def __init__(self, questdb: Client, now: datetime, given_up: tuple[str, ...]) -> None:
+        self.questdb = questdb
+        self.now = now
+        self.given_up = given_up
+        self.going: list[Going] = []
+        self.refusals: list[str] = []
+        self.unknown: list[str] = []
+        self.foreign: list[str] = []
+
+    def at_shared(self, table: LiveTable, runs: Sequence[Row[Any]]) -> None:
+        rule = RETENTION[table.name.lower()]
+        if refusal := _unseen(table, self.given_up):
+            self.refusals.append(refusal)
+        elif not table.row_count:
+            return
+        elif rule.counted_from == "run":
+            own = table.name.lower() == WALKFORWARD_PREDICTIONS.name
+            ages = {row.run_id: row.created_at if own else row.simulated_at for row in runs}
+            going, unknown = _old_runs(self.questdb, table, rule, self.now, ages)
+            self.going += going
+            self.unknown += unknown
+        elif refusal := _ahead(self.questdb, table, self.now) or _wrong_unit(self.questdb, table):
+            self.refusals.append(refusal)
+        else:
+            self.going += _old_months(self.questdb, table, rule, self.now)
+
+    def at_own(self, table: LiveTable, owner: owned.Owned, why: str) -> None:
+        if foreign := owner.foreign(table):
+            self.foreign.append(f"{table.name}: {foreign}")
+        elif refusal := _unseen(table, self.given_up):
+            self.refusals.append(refusal)
+        elif table.row_count:
+            self.going.append(Going(table.name, table.row_count, why))
 
 
 def _unseen(table: LiveTable, given_up: Collection[str]) -> str | None:
@@ -191,7 +214,7 @@ def _unseen(table: LiveTable, given_up: Collection[str]) -> str | None:
     return unseen(table, given_up)
 
 
-def _per_run_tables(connection: Connection, now: datetime) -> dict[str, str]:
+def _per_run_tables(connection: Connection, now: datetime) -> list[tuple[owned.Owned, str]]:
     """Return the tables of single runs and simulations past their time, with the reason.
 
     A name that a younger run uses too stays.
@@ -201,14 +224,15 @@ def _per_run_tables(connection: Connection, now: datetime) -> dict[str, str]:
         if row.name:
             name = row.name.lower()
             created[name] = max(row.created_at, created.get(name, row.created_at))
-    old = {}
+    old = []
     for found in owned.read(connection).owned:
         rules, name = [_PER_RUN.get(c.role) for c in found.claims], found.table.name.lower()
         days = max((rule.days for rule in rules if rule), default=0)
         if not all(rules) or not days or name not in created:
             continue  # it holds a dataset's bars too, or nobody claims it
         if created[name] < now - timedelta(days=days):
-            old[name] = f"its run was created {created[name]:%Y-%m-%d}, over {days} days ago"
+            why = f"its run was created {created[name]:%Y-%m-%d}, over {days} days ago"
+            old.append((found, why))
     return old
 
 

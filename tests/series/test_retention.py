@@ -255,10 +255,10 @@ def test_a_table_is_not_set_aside_while_tcp_writers_may_write(stores, runs, tmp_
         Client(server.url) as questdb,
     ):
         questdb.execute(
-            "CREATE TABLE btc_run1 (n LONG, timestamp TIMESTAMP) TIMESTAMP(timestamp)"
-            " PARTITION BY MONTH WAL"
+            "CREATE TABLE btc_run1 (bar_index LONG, fold_number LONG, prediction DOUBLE,"
+            " timestamp TIMESTAMP) TIMESTAMP(timestamp) PARTITION BY MONTH WAL"
         )
-        questdb.execute("INSERT INTO btc_run1 VALUES (1, '2025-01-01')")
+        questdb.execute("INSERT INTO btc_run1 VALUES (1, 0, 0.5, '2025-01-01')")
         questdb.wait_for("btc_run1")
         there = replace(stores, questdb=QuestDBSettings(server.url))
         refused = retention.plan(there)
