@@ -101,7 +101,10 @@ def _read(
     tables = [row for row in rows if _kind(row) is Kind.TABLE]
     names = [row["table_name"] for row in tables]
     columns = _per_table(client, names, lambda name: f"* from table_columns({literal(name)})")
-    stamps = {row["table_name"]: row["designatedTimestamp"] for row in tables}
+    # tables() names another column after a type change (9.0.3, 9.2.2) or a DROP COLUMN (8.2.0).
+    stamps = {
+        n: next((c["column"] for c in cs if c["designated"]), None) for n, cs in columns.items()
+    }
     counted = _per_table(client, names, lambda n: _count(n, stamps[n])) if counts else {}
     asked = counts or parquet
     special = _per_table(client, names, _special_partitions) if asked else {}
@@ -115,7 +118,7 @@ def _read(
         result[name.lower()] = LiveTable(
             name,
             tuple(LiveColumn(c["column"], _type(c)) for c in columns.get(name, ())),
-            designated_timestamp=row["designatedTimestamp"],
+            designated_timestamp=stamps.get(name),
             partition_by=PartitionBy.__members__.get(row["partitionBy"], PartitionBy.NONE),
             ttl_value=row.get("ttlValue", 0),
             ttl_unit=row.get("ttlUnit", "HOUR"),
