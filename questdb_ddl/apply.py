@@ -175,6 +175,8 @@ def _verify(client: Client, plan: Plan, resumed: Collection[str]) -> None:
 
 def _raise_for(table: Table, live: LiveTable | None, ignore: Collection[Difference] = ()) -> None:
     comparison = compare(table, live)
+    if comparison.skipped is not None and live is not None and not live.suspended:
+        raise VerificationFailed(f"The table {table.name} {comparison.skipped}.")
     if comparison.skipped is not None:
         raise TableSuspended(table.name, remedy=live.remedy if live else None)
     differences = tuple(d for d in comparison.differences if d not in ignore)

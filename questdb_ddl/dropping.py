@@ -97,7 +97,7 @@ def retire(
         client.execute(_drop(found))
         return Retired(found.name, RetireAction.VIEW)
     client.wait_for(found.name)
-    if _rows(client, found.name):
+    if _may_hold_rows(client, found.name):
         return _keep(client, found.name, found.name, now)
     if not found.wal:
         client.execute(_drop(found))
@@ -109,7 +109,7 @@ def retire(
 
 def _settle(client: Client, name: str, made: str, now: datetime) -> Retired:
     client.wait_for(made)
-    if _rows(client, made):
+    if _may_hold_rows(client, made):
         return _keep(client, name, made, now)
     client.execute(render.drop_table(made))
     return Retired(name, RetireAction.DROPPED)
@@ -124,6 +124,12 @@ def _keep(client: Client, name: str, stands_as: str, now: datetime) -> Retired:
 
 def _rows(client: Client, name: str) -> int:
     return live_tables(client, [name], counts=True)[name.lower()].row_count or 0
+
+
+def _may_hold_rows(client: Client, name: str) -> bool:
+    """Tell whether a table has rows, or cannot be read and so may have some."""
+    found = live_tables(client, [name], counts=True)[name.lower()]
+    return bool(found.row_count) or found.unread is not None
 
 
 def _standing(

@@ -13,6 +13,7 @@ from questdb_ddl.types import (
     Array,
     ColumnType,
     Other,
+    Symbol,
     Timestamp,
     TimestampNs,
     parse_type,
@@ -263,7 +264,9 @@ class LiveTable:
     statement that resumes the table, None where it is not suspended; `cut_off`, whether it is
     suspended by an ALTER that a kill cut off, so that the remedy gives up no rows; and
     `has_parquet`, `detached` and `views`, the valid materialized views that read it, None where
-    they were not asked for. `invalid` says why a materialized view is no longer refreshed.
+    they were not asked for. `invalid` says why a materialized view is no longer refreshed, and
+    `unread` why something that was asked for could not be read: without columns it is the
+    structure, else rows or partitions.
     """
 
     name: str
@@ -286,6 +289,7 @@ class LiveTable:
     detached: tuple[Detached, ...] | None = None
     views: tuple[str, ...] | None = None
     invalid: str | None = None
+    unread: str | None = None
 
     def column(self, name: str) -> LiveColumn | None:
         """Return the column called `name` in any letter case, or None."""
@@ -329,19 +333,28 @@ class LiveTable:
             "dedup_keys": sorted(key.lower() for key in self.dedup_keys),
         }
 
+    def _declared(self, column: LiveColumn) -> Column:
+        try:
+            found = column.type
+            return Column(column.name, replace(found) if isinstance(found, Symbol) else found)
+        except DeclarationError as error:
+            raise DeclarationError(f"The table {self.name} cannot be declared: {error}") from None
+
     def to_table(self) -> Table:
         """Return the declaration that would create this table again, symbol parameters included.
 
         Raises DeclarationError where it cannot be declared: no designated timestamp, a name
         outside ASCII, a TTL in hours, a type that this package does not know.
         """
+        if self.unread and not self.columns:
+            raise DeclarationError(f"The table {self.name} cannot be read: {self.unread}.")
         if self.designated_timestamp is None or self.kind is not Kind.TABLE:
             raise DeclarationError(f"{self.name} is no table with a designated timestamp.")
         if self.ttl_text != "none" and self.ttl_months is None:
             raise DeclarationError(f"The table {self.name} has a TTL of {self.ttl_text}.")
         return Table(
             self.name,
-            tuple(Column(c.name, c.type) for c in self.columns),
+            tuple(map(self._declared, self.columns)),
             designated_timestamp=self.designated_timestamp,
             partition_by=self.partition_by,
             ttl_months=self.ttl_months,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -32,7 +33,7 @@ def command(context: Stage1, slug: str, *, as_json: bool) -> None:
             (
                 t["name"],
                 t["role"],
-                f"{t['rows']:,}{', suspended' * t['suspended']}" if t["stands"] else "missing",
+                _rows(t),
                 (t["first"] or "-")[:16],
                 (t["last"] or "-")[:16],
             )
@@ -40,7 +41,17 @@ def command(context: Stage1, slug: str, *, as_json: bool) -> None:
         ],
     )
     for t in found.tables:
+        if t["unread"]:
+            click.echo(f"\n{t['name']} cannot be read: {t['unread']}.")
         if t["detached"]:
             click.echo(f"\n{t['name']} has detached partitions too: {', '.join(t['detached'])}.")
     if not all(t["stands"] for t in found.tables):
         click.echo("\nNext: stage1 questdb apply creates what is missing.")
+
+
+def _rows(table: dict[str, Any]) -> str:
+    if not table["stands"]:
+        return "missing"
+    if table["unread"]:
+        return "not known"
+    return f"{table['rows'] or 0:,}{', suspended' * table['suspended']}"

@@ -54,7 +54,7 @@ def _questdb(side: QuestDBStatus) -> None:
             [
                 (
                     table.name,
-                    table.rows,
+                    table.rows if not table.unread else "not known",
                     table.partition_by,
                     "yes" if table.wal else "no",
                     "yes" if table.dedup else "no",
@@ -66,6 +66,8 @@ def _questdb(side: QuestDBStatus) -> None:
             ],
         )
     for table in side.tables:
+        if table.unread:
+            click.echo(f"unread    {console.visible(table.name)}: {table.unread}")
         if table.detached:
             click.echo(f"detached  {table.name}: {', '.join(table.detached)}, in no count")
 

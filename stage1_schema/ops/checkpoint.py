@@ -78,10 +78,29 @@ def _directories(questdb: Client) -> dict[str, str]:
     return {str(row["directoryName"]): str(row["table_name"]) for row in rows}
 
 
-def count(questdb: Client) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Return the rows of every table as queries see them, and the tables that are suspended."""
+@dataclass(frozen=True)
+class Counted:
+    """The rows of every table as queries see them, and what they do not see.
+
+    `detached` are partitions whose files are in the copy; `unread` says of tables without `rows`
+    why they cannot be read, so that nothing of them can be verified.
+    """
+
+    rows: dict[str, int]
+    suspended: tuple[str, ...]
+    detached: dict[str, tuple[str, ...]]
+    unread: dict[str, str]
+
+
+def count(questdb: Client) -> Counted:
+    """Return what the tables hold."""
     live = [t for t in live_tables(questdb, counts=True).values() if t.kind is Kind.TABLE]
-    return {t.name: t.row_count or 0 for t in live}, tuple(t.name for t in live if t.suspended)
+    return Counted(
+        {t.name: t.row_count or 0 for t in live if not t.unread},
+        tuple(t.name for t in live if t.suspended),
+        {t.name: tuple(map(str, t.detached)) for t in live if t.detached},
+        {t.name: t.unread for t in live if t.unread},
+    )
 
 
 @contextmanager

@@ -7,7 +7,17 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from questdb_ddl import Hazard, Kind, QuestDBDDLError, drop, live_tables, retire, unseen
+from questdb_ddl import (
+    DeclarationError,
+    Hazard,
+    Kind,
+    QuestDBDDLError,
+    drop,
+    live_tables,
+    quote,
+    retire,
+    unseen,
+)
 from questdb_ddl.detached import LISTED
 from questdb_ddl.dropping import dropping_name
 from questdb_ddl.introspect import table_names
@@ -32,7 +42,8 @@ class Target:
 
     `detached` names its detached partitions, whose rows are not among `rows`; `views` are the
     materialized views that would be invalid then; `refusal` says why it must not be dropped, and
-    `foreign` why it is not what its record says.
+    `foreign` why it is not what its record says, or cannot be named in a statement. `unread` says
+    why it could not be read in full.
     """
 
     table: str
@@ -42,9 +53,12 @@ class Target:
     views: tuple[str, ...] = ()
     refusal: str | None = None
     foreign: str | None = None
+    unread: str | None = None
 
     def __str__(self) -> str:
         more = ", and what its suspended log holds" if self.suspended else ""
+        if self.unread:
+            more += f", and what cannot be counted: {self.unread}"
         if self.detached:
             more += f", and detached partitions {', '.join(self.detached[:LISTED])}"
         if self.views:
@@ -160,12 +174,14 @@ def plan_everything(
     settings: Settings, *, give_up_detached: tuple[str, ...] = (), allow: tuple[str, ...] = ()
 ) -> DropPlan:
     """Return what dropping every table of the server takes; its own tables stay."""
+    targets, left = _ours(_targets(settings, None, give_up_detached))
     return DropPlan(
         f"everything in QuestDB {settings.questdb.where}",
         settings.questdb.where,
-        _targets(settings, None, give_up_detached),
-        give_up_detached=give_up_detached,
-        allow=allow,
+        targets,
+        left,
+        give_up_detached,
+        allow,
     )
 
 
@@ -209,9 +225,18 @@ def _targets(
             (*before.detached, *map(str, live[name].detached or ())),
             tuple(dict.fromkeys((*before.views, *_views(live[name], live)))),
             before.refusal or unseen(live[name], given),
-            before.foreign or (recorded.foreign(live[name]) if recorded else None),
+            before.foreign or _foreign(live[name], recorded),
+            before.unread or live[name].unread,
         )
     return tuple(found.values())
+
+
+def _foreign(live: LiveTable, recorded: owned.Owned | None) -> str | None:
+    try:
+        quote(live.name)
+    except DeclarationError as error:
+        return str(error).rstrip(".")
+    return recorded.foreign(live) if recorded else None
 
 
 def _views(table: LiveTable, dropped: Collection[str]) -> Iterator[str]:

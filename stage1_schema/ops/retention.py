@@ -209,6 +209,8 @@ class _Look:
 
 def _unseen(table: LiveTable, given_up: Collection[str]) -> str | None:
     """Return why `table` holds rows that no query sees, None where it does not."""
+    if table.unread:
+        return f"{table.name} cannot be read: {table.unread}"
     if table.suspended:
         return f"{table.name} is suspended; {table.remedy}"
     return unseen(table, given_up)

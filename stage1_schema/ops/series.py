@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from questdb_ddl import (
     Client,
+    DeclarationError,
     Hazard,
     Plan,
+    QueryError,
     QuestDBDDLError,
     Step,
     Symbol,
@@ -295,7 +297,11 @@ def diagnose(
         for table in declarations.tables:
             if stands := standing.get(table.name.lower()):
                 progress(table.name)
-                intent = plan_of_rebuild(questdb, table, writers_stopped=True)
+                try:
+                    intent = plan_of_rebuild(questdb, table, writers_stopped=True)
+                except (QueryError, DeclarationError) as error:
+                    found.append(Diagnosis(table.name, 0, 0, "", str(error).rstrip(".")))
+                    continue
                 repeated = intent.rows - intent.keys
                 times = str(intent.suspects)
                 unread = "" if intent.target else "; ".join(intent.refusals) or _UNDER_WAY

@@ -62,6 +62,7 @@ class QuestDBTable:
     first: str | None
     last: str | None
     detached: tuple[str, ...] = ()
+    unread: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,16 @@ class Status:
 
     @property
     def healthy(self) -> bool:
-        """True when both stores answer, stand at head as it is now, and show no drift."""
+        """True when both stores answer, stand at head as it is now, and show no drift.
+
+        A QuestDB table that cannot be read makes it False.
+        """
         sides = (self.postgres, self.questdb)
-        return not any(side.error or side.drift for side in sides) and (
-            self.postgres.revision == self.postgres.head and not self.postgres.changed
+        unread = any(table.unread for table in self.questdb.tables)
+        return (
+            not unread
+            and not any(side.error or side.drift for side in sides)
+            and (self.postgres.revision == self.postgres.head and not self.postgres.changed)
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -181,4 +188,5 @@ def _questdb_table(live: LiveTable) -> QuestDBTable:
         first=live.min_timestamp,
         last=live.max_timestamp,
         detached=tuple(map(str, live.detached or ())),
+        unread=live.unread,
     )

@@ -7,7 +7,7 @@ import pytest
 
 from tests.postgres import rows
 
-COUNT, SERIES = 26, 6
+COUNT, SERIES = 27, 7
 
 
 @pytest.fixture
