@@ -112,6 +112,7 @@ from questdb_ddl.types import (
     is_widening,
     parse_type,
 )
+from questdb_ddl.versions import untested
 from questdb_ddl.views import View, read_views, readers
 
 __all__ = [
@@ -201,4 +202,5 @@ __all__ = [
     "trim",
     "unfinished_trims",
     "unseen",
+    "untested",
 ]

@@ -46,6 +46,8 @@ def _questdb(side: QuestDBStatus) -> None:
     _heading("QuestDB", side)
     if side.error:
         return
+    if side.untested:
+        click.echo(f"untested  {side.untested}")
     _drift(side.drift)
     if side.tables:
         click.echo()

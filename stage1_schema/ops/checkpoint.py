@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from questdb_ddl import QueryError, QuestDBDDLError, live_tables
+from questdb_ddl import QueryError, QuestDBDDLError, live_tables, untested
 from questdb_ddl.spec import Kind
 from stage1_schema.errors import QuestDBError, Stage1Error, VerificationError
 
@@ -46,8 +46,10 @@ class Root:
 def find_root(questdb: Client, given: Path | None) -> Root:
     """Return the root of the server that `questdb` talks to; `given` is where to look.
 
-    Raises Stage1Error unless every table's directory (which carries its id) is there.
+    Raises Stage1Error unless every table's directory (which carries its id) is there, and
+    QuestDBError for a server newer than the newest tested one, whose files may be others.
     """
+    _refuse_untested(questdb)
     rows = questdb.query("SHOW PARAMETERS")
     parameters = {row["property_path"]: str(row["value"]) for row in rows}
     db = Path(parameters.get("cairo.root") or "db")
@@ -70,6 +72,16 @@ def find_root(questdb: Client, given: Path | None) -> Root:
             " elsewhere, or use --skip-questdb.",
         )
     return found
+
+
+def _refuse_untested(questdb: Client) -> None:
+    if why := untested(questdb):
+        raise QuestDBError(
+            f"{why[0].upper()}{why[1:]}: its private files may have another form, so a copy of"
+            " them could not be verified. Nothing was written.",
+            next_step="update Stage1, or use --skip-questdb and copy QuestDB as its documentation"
+            " says.",
+        )
 
 
 def _directories(questdb: Client) -> dict[str, str]:
@@ -190,8 +202,10 @@ def rows_in_copy(
     """Return the rows of each table at the checkpoint, as the copy's own records have them.
 
     Raises VerificationError when a table or a partition that they name is missing, or when the
-    rows are not from `low` (counted before the checkpoint) to `high` (counted after it).
+    rows are not from `low` (counted before the checkpoint) to `high` (counted after it), and
+    QuestDBError for a server newer than the newest tested one.
     """
+    _refuse_untested(questdb)
     result, wrong = {}, []
     for directory, name in _directories(questdb).items():
         if name not in high:

@@ -67,11 +67,15 @@ class QuestDBTable:
 
 @dataclass(frozen=True)
 class QuestDBStatus:
-    """The QuestDB side. `error` is set, and the rest empty, when it cannot be reached."""
+    """The QuestDB side. `error` is set, and the rest empty, when it cannot be reached.
+
+    `untested` says that the server is newer than the newest one that was tested.
+    """
 
     where: str
     local: bool
     version: str | None = None
+    untested: str | None = None
     tables: tuple[QuestDBTable, ...] = ()
     drift: tuple[str, ...] = ()
     error: str | None = None
@@ -163,7 +167,7 @@ def _recorded(settings: Settings, standing: Iterable[str]) -> tuple[Table, ...]:
 
 
 def _questdb(settings: Settings, *, with_records: bool) -> QuestDBStatus:
-    from questdb_ddl import live_tables  # noqa: PLC0415 - PostgreSQL may be all that answers
+    from questdb_ddl import live_tables, untested  # noqa: PLC0415 - PostgreSQL may be all that answers
 
     with plain_questdb_errors(), client(settings.questdb) as questdb:
         version = questdb.server_version()
@@ -172,6 +176,7 @@ def _questdb(settings: Settings, *, with_records: bool) -> QuestDBStatus:
             where=settings.questdb.where,
             local=settings.questdb.local,
             version=version,
+            untested=untested(questdb),
             tables=tuple(_questdb_table(table) for _, table in sorted(live.items())),
             drift=drift.questdb(live, _recorded(settings, live) if with_records else ()),
         )
