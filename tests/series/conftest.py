@@ -13,6 +13,9 @@ from stage1_schema.settings import QuestDBSettings
 
 OLD_RUN, NEW_RUN = "11111111-1111-4111-8111-111111111111", "22222222-1111-4111-8111-111111111111"
 
+OLD_SERVERS = {"parquet": False, "writers_stopped": True}
+"""Options of retention with which it works on every version."""
+
 
 @pytest.fixture
 def stores(migrated, questdb, questdb_server):

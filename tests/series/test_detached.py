@@ -17,7 +17,8 @@ from stage1_schema.ops import (
     status,
     validation,
 )
-from tests.series.test_retention import OLD_RUN, bar, ns, prediction
+from tests.series.conftest import OLD_RUN, OLD_SERVERS
+from tests.series.test_retention import bar, ns, prediction
 
 OLD, NEW = datetime(2020, 1, 5, tzinfo=UTC), datetime(2020, 2, 5, tzinfo=UTC)
 NAMED = r"2020-01 \(1 row\)"
@@ -131,14 +132,14 @@ def test_retention_leaves_the_table_alone(
 ):
     lines(line(OLD), line(NEW))
     detach(questdb, table)
-    intent = retention.plan(stores)
+    intent = retention.plan(stores, **OLD_SERVERS)
     assert intent.going == ()
     assert f"{table} has detached partitions, 2020-01 (1 row)" in intent.refusals[0]
-    retention_apply.apply(stores, intent, tmp_path, parquet=False)
+    retention_apply.apply(stores, intent, tmp_path, **OLD_SERVERS)
     assert held(questdb, table) == (1, ["2020-01 (1 row)"])
-    intent = retention.plan(stores, give_up_detached=(table,))
+    intent = retention.plan(stores, **OLD_SERVERS, give_up_detached=(table,))
     assert [going.rows for going in intent.going] == [1]
-    retention_apply.apply(stores, intent, tmp_path, parquet=False)
+    retention_apply.apply(stores, intent, tmp_path, **OLD_SERVERS)
     assert not live_tables(questdb, [table], counts=True).get(table, None) or (
         held(questdb, table)[0] == 0
     )
@@ -152,10 +153,10 @@ def test_retention_looks_again_at_a_table_that_is_set_aside(
     tmp_path,
 ):
     lines(*(f"btc_run1 bar_index=1i,fold_number=0i,prediction=0.5 {ns(at)}" for at in (OLD, NEW)))
-    intent = retention.plan(stores)
+    intent = retention.plan(stores, **OLD_SERVERS)
     detach(questdb, "btc_run1")
     with pytest.raises(QuestDBError, match=NAMED):
-        retention_apply.apply(stores, intent, tmp_path, parquet=False)
+        retention_apply.apply(stores, intent, tmp_path, **OLD_SERVERS)
     assert held(questdb, "btc_run1") == (1, ["2020-01 (1 row)"])
 
 

@@ -10,7 +10,7 @@ from stage1_schema.ops import (
     retention,
     retention_apply,
 )
-from tests.series.conftest import OLD_RUN
+from tests.series.conftest import OLD_RUN, OLD_SERVERS
 from tests.series.test_retention import NOW, ns
 
 AT = ns(NOW)
@@ -40,8 +40,8 @@ def test_retention_drops_what_a_run_made_and_nothing_else(
 ):
     execute("UPDATE walkforward_runs SET prediction_measurement = 'X' WHERE run_id = %s", OLD_RUN)
     lines(f"{LINES[kind]} {AT}")
-    intent = retention.plan(stores, parquet=False)
-    retention_apply.apply(stores, intent, tmp_path, parquet=False)
+    intent = retention.plan(stores, **OLD_SERVERS)
+    retention_apply.apply(stores, intent, tmp_path, **OLD_SERVERS)
     ours = kind.startswith("predictions")
     assert held(questdb) == (0 if ours else 1)
     assert [each.table for each in intent.going] == ["x"] * ours
@@ -59,7 +59,7 @@ def test_retention_of_a_simulation(stores, questdb, lines, runs, execute, kind):
         OLD_RUN,
     )
     lines(f"{LINES[kind]} {AT}")
-    intent = retention.plan(stores, parquet=False)
+    intent = retention.plan(stores, **OLD_SERVERS)
     assert [each.table for each in intent.going] == ["x"] * (kind == "simulation")
 
 

@@ -14,7 +14,7 @@ from stage1_schema.ops import (
     validation,
 )
 from tests.questdb.odd import BROKEN, LARGE, STEERING, UNREAD, odd_tables
-from tests.series.conftest import OLD_RUN
+from tests.series.conftest import OLD_RUN, OLD_SERVERS
 from tests.series.test_retention import NOW, bar, ns
 
 pytestmark = pytest.mark.core
@@ -98,7 +98,7 @@ def test_retention_names_it_and_plans_the_rest(stores, questdb, odd, execute):
     for column in ("bar_index LONG", "fold_number LONG", "prediction DOUBLE"):
         questdb.execute(f"ALTER TABLE {BROKEN} ADD COLUMN {column}")
     questdb.wait_for(BROKEN)
-    intent = retention.plan(stores, parquet=False)
+    intent = retention.plan(stores, **OLD_SERVERS)
     assert intent.going == ()
     assert intent.refusals[0].startswith(f"{BROKEN} cannot be read: {UNREAD[BROKEN]}")
 

@@ -1,5 +1,6 @@
 """Materialized views: every plan names those that it would invalidate, and wants that allowed."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,7 +16,7 @@ from stage1_schema.ops import (
     series,
     validation,
 )
-from tests.series.conftest import OLD_RUN
+from tests.series.conftest import OLD_RUN, OLD_SERVERS
 from tests.series.test_retention import LIMIT, NOW, bar, ns, prediction, rows
 
 ALLOWED = (str(Hazard.INVALIDATES_VIEWS),)
@@ -47,6 +48,16 @@ def invalid(questdb):
     return {each.name for each in read_views(questdb) if each.invalid}
 
 
+def becomes_invalid(questdb):
+    """Tell whether the daily view becomes invalid; a job of the server notes it a moment later."""
+    deadline = time.monotonic() + 20
+    while "v_daily" not in invalid(questdb):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 @pytest.fixture
 def btc(stores, lines, view):
     registration.create(stores, "btc", registration.Attributes())
@@ -67,7 +78,7 @@ def test_a_drop_names_them_and_wants_that_allowed(stores, questdb, btc, keep):
     assert invalid(questdb) == set()
     intent = dropping.plan_table(stores, "ohlcv_btc", allow=ALLOWED)
     dropping.carry_out(stores, intent, keep=keep, watch_seconds=0)
-    assert "v_daily" in invalid(questdb)
+    assert becomes_invalid(questdb)
 
 
 def test_a_dataset_is_not_dropped_either(stores, btc):
@@ -101,21 +112,21 @@ def test_retention_promises_only_what_it_does(
 ):
     lines(old)
     view(table, column)
-    intent = retention.plan(stores, parquet=False)
+    intent = retention.plan(stores, **OLD_SERVERS)
     assert intent.going == ()
     assert NAMED.replace("\\", "") in intent.refusals[0]
-    retention_apply.apply(stores, intent, tmp_path, parquet=False)
+    retention_apply.apply(stores, intent, tmp_path, **OLD_SERVERS)
     assert (rows(questdb, table), invalid(questdb)) == (1, set())
-    intent = retention.plan(stores, parquet=False, allow=ALLOWED)
+    intent = retention.plan(stores, **OLD_SERVERS, allow=ALLOWED)
     assert [going.views for going in intent.going] == [("v_daily", "v_weekly")]
-    retention_apply.apply(stores, intent, tmp_path, parquet=False)
-    assert "v_daily" in invalid(questdb)
+    retention_apply.apply(stores, intent, tmp_path, **OLD_SERVERS)
+    assert becomes_invalid(questdb)
 
 
 def test_retention_does_not_promise_a_trim_that_a_view_stops(stores, questdb, lines, runs, view):
     lines(prediction(OLD_RUN, 1, NOW))
     view("walkforward_predictions", "prediction")
-    intent = retention.plan(stores, parquet=False, allow=ALLOWED)
+    intent = retention.plan(stores, **OLD_SERVERS, allow=ALLOWED)
     assert intent.going == ()
     assert "the materialized view v_daily, v_weekly reads it" in intent.refusals[0]
 
@@ -124,10 +135,10 @@ def test_a_view_that_came_after_the_plan_stops_retention(
     stores, questdb, lines, runs, view, tmp_path
 ):
     lines(bar(LIMIT - timedelta(days=100)))
-    intent = retention.plan(stores, parquet=False)
+    intent = retention.plan(stores, **OLD_SERVERS)
     view("indicator_bars", "open")
     with pytest.raises(QuestDBError, match=r"not planned for .v_daily, v_weekly"):
-        retention_apply.apply(stores, intent, tmp_path, parquet=False)
+        retention_apply.apply(stores, intent, tmp_path, **OLD_SERVERS)
     assert (rows(questdb, "indicator_bars"), invalid(questdb)) == (1, set())
 
 
@@ -152,7 +163,7 @@ def test_apply_wants_a_type_change_allowed(stores, questdb, view):
         series.carry_out(questdb, intent, allow=["rewrites a column"])
     assert invalid(questdb) == set()
     series.carry_out(questdb, intent, allow=["rewrites a column", *ALLOWED])
-    assert "v_daily" in invalid(questdb)
+    assert becomes_invalid(questdb)
 
 
 @pytest.mark.core
@@ -163,8 +174,6 @@ def test_invalid_ones_are_found(stores, questdb, lines, view):
     assert outcome.count == 0
     questdb.execute("ALTER TABLE indicator_bars DROP PARTITION LIST '2020-01'")
     questdb.wait_for("indicator_bars")
+    assert becomes_invalid(questdb)
     (outcome,) = validation.validate(stores, ["questdb_invalid_views"]).outcomes
     assert ("v_daily", "drop partition operation") in [(e.id, e.detail) for e in outcome.examples]
-    assert dropping.plan_table(stores, "indicator_bars").refusals == () or (
-        "v_daily" not in dropping.plan_table(stores, "indicator_bars").refusals[0]
-    )
