@@ -50,29 +50,22 @@ With a server (`Client` is a context manager over one kept-alive connection):
 What a `rebuild` or a `trim` would do is shown by `plan_rebuild`; `suspects` counts rows whose time
 is in a wrong unit, `export` writes a file and reads it back, `drop_old` ends what a rebuild kept.
 
-`client`, `introspect`, `apply`, `rebuild` and what they use talk to a server; `types`, `spec`,
-`names`, `render`, `diff` and `plan` are pure. Every error is a
-`QuestDBDDLError` with a message of one line. Tried on QuestDB 8.2.0 (no TTL), 9.0.3 and 9.3.4.
+`client`, `introspect`, `apply`, `dropping`, `rebuild` and what they use talk to a server; `types`,
+`spec`, `names`, `render`, `diff` and `plan` are pure. Every error is a `QuestDBDDLError` with a
+message of one line. Tried on QuestDB 8.2.0 (no TTL), 9.0.3 and 9.3.4.
 """
 
 from __future__ import annotations
 
-from questdb_ddl.apply import (
-    Ensured,
-    RetireAction,
-    Retired,
-    apply,
-    drop,
-    ensure_table,
-    plan_for,
-    retire,
-    retired_name,
-)
+from questdb_ddl.apply import Ensured, apply, ensure_table, plan_for
 from questdb_ddl.client import Client
+from questdb_ddl.detached import refuse_detached, unseen
 from questdb_ddl.diff import Comparison, Difference, DifferenceKind, compare, compare_all
+from questdb_ddl.dropping import RetireAction, Retired, drop, retire, retired_name
 from questdb_ddl.errors import (
     AuthenticationFailed,
     DeclarationError,
+    DetachedPartitions,
     PlanRefused,
     QueryError,
     QuestDBDDLError,
@@ -89,7 +82,7 @@ from questdb_ddl.rebuild import rebuild
 from questdb_ddl.rebuild_plan import RebuildPlan, plan_rebuild
 from questdb_ddl.rebuild_run import Rebuilt
 from questdb_ddl.render import create_table
-from questdb_ddl.spec import Column, Kind, LiveColumn, LiveTable, PartitionBy, Table
+from questdb_ddl.spec import Column, Detached, Kind, LiveColumn, LiveTable, PartitionBy, Table
 from questdb_ddl.time_units import Suspects, suspects
 from questdb_ddl.trim import UnfinishedTrim, trim, unfinished_trims
 from questdb_ddl.types import (
@@ -119,6 +112,8 @@ from questdb_ddl.types import (
     is_widening,
     parse_type,
 )
+from questdb_ddl.versions import untested
+from questdb_ddl.views import View, read_views, readers
 
 __all__ = [
     "Array",
@@ -134,6 +129,8 @@ __all__ = [
     "Date",
     "Decimal",
     "DeclarationError",
+    "Detached",
+    "DetachedPartitions",
     "Difference",
     "DifferenceKind",
     "Double",
@@ -174,6 +171,7 @@ __all__ = [
     "Uuid",
     "Varchar",
     "VerificationFailed",
+    "View",
     "apply",
     "check_column_name",
     "check_table_name",
@@ -193,11 +191,16 @@ __all__ = [
     "plan_for",
     "plan_rebuild",
     "quote",
+    "read_views",
+    "readers",
     "rebuild",
+    "refuse_detached",
     "retire",
     "retired_name",
     "slug",
     "suspects",
     "trim",
     "unfinished_trims",
+    "unseen",
+    "untested",
 ]

@@ -48,7 +48,7 @@ NEEDS_REBUILD = frozenset(
 """Differences that no ALTER can close."""
 
 _RETIRED = re.compile(r"_retired_\d{8}T\d{6}Z$")
-"""How `apply.retired_name` ends what is kept under another name."""
+"""How `dropping.retired_name` ends what is kept under another name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,8 @@ def compare(table: Table, live: LiveTable | None) -> Comparison:
     if live.kind is not Kind.TABLE:
         other = Difference(table.name, DifferenceKind.NOT_A_TABLE, "a table", f"a {live.kind}")
         return Comparison(table.name, (other,))
+    if live.unread and not live.columns:
+        return Comparison(table.name, skipped=f"cannot be read: {live.unread}")
     if live.suspended:
         return Comparison(table.name, skipped=f"suspended; {live.remedy}")
     return Comparison(table.name, (*_storage(table, live), *_columns(table, live)))

@@ -58,6 +58,14 @@ class PlanRefused(QuestDBDDLError):  # noqa: N818 - it says what happened
     """A plan is not carried out: stale, with refusals, or with hazards that were not allowed."""
 
 
+class DetachedPartitions(PlanRefused):
+    """A table has rows in detached partitions, which would be lost; `table` is its name."""
+
+    def __init__(self, table: str, message: str) -> None:
+        self.table = table
+        super().__init__(f"{message}.")
+
+
 class VerificationFailed(QuestDBDDLError):  # noqa: N818 - it says what happened
     """A table that was read back is not what was declared; `differences` says where."""
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from questdb_ddl.client import is_cut_off, remedy
 from questdb_ddl.errors import DeclarationError, QueryError, QuestDBDDLError
 from questdb_ddl.names import is_system_table, literal, quote
-from questdb_ddl.spec import Kind, LiveColumn, LiveTable, PartitionBy
+from questdb_ddl.spec import Detached, Kind, LiveColumn, LiveTable, PartitionBy
 from questdb_ddl.types import ColumnType, Other, Symbol, parse_type
+from questdb_ddl.views import View, read_views, readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,13 +39,15 @@ def live_tables(
 
     `names` may be a function that chooses from the names of all tables.
 
-    Names that do not exist are left out, and so are QuestDB's own tables. Views have no columns
-    here. Two queries, and one more per 100 tables for columns, deduplication keys and symbols.
+    Names that do not exist are left out, and so are QuestDB's own tables. A table that cannot be
+    read says why in `unread` and does not stop the others. Views have no columns here. Two queries,
+    and one more per 100 tables for columns, deduplication keys and symbols.
 
     `counts` reads exact row counts and the first and last timestamp, which opens every table;
-    without it they are what the server keeps (9.3 and later), else None. `parquet` fills
-    `has_parquet`. Raises what `Client` raises, and QuestDBDDLError when the server, just started,
-    does not register its tables within 30 seconds.
+    without it they are what the server keeps (9.3 and later), else None. With `counts` or
+    `parquet`, `has_parquet`, `detached`, `views` and `invalid` are filled. Raises what `Client`
+    raises, and QuestDBDDLError when the server, just started, does not register its tables within
+    30 seconds.
 
     >>> from questdb_ddl import Column, Long, Table, drop, ensure_table
     >>> stands = ensure_table(client, Table("ticks", (Column("n", Long()),)))
@@ -98,39 +102,69 @@ def _read(
     rows = [row for row in rows if row["table_name"] not in gone]
     tables = [row for row in rows if _kind(row) is Kind.TABLE]
     names = [row["table_name"] for row in tables]
-    columns = _per_table(client, names, lambda name: f"* from table_columns({literal(name)})")
-    stamps = {row["table_name"]: row["designatedTimestamp"] for row in tables}
-    counted = _per_table(client, names, lambda n: _count(n, stamps[n])) if counts else {}
-    partitions: dict[str, list[dict[str, Any]]] = {}
-    if parquet:
-        partitions = _per_table(
-            client, names, lambda name: f"isParquet from table_partitions({literal(name)})"
-        )
-    result = {}
-    for row in rows:
+    asked = counts or parquet
+    unread: dict[str, str] = {}
+    columns = _per_table(
+        client, names, lambda name: f"* from table_columns({literal(name)})", unread
+    )
+    names = [name for name in names if name not in unread]
+    # tables() names another column after a type change (9.0.3, 9.2.2) or a DROP COLUMN (8.2.0).
+    stamps = {
+        n: next((c["column"] for c in cs if c["designated"]), None) for n, cs in columns.items()
+    }
+    counted = _per_table(client, names, lambda n: _count(n, stamps[n]), unread) if counts else {}
+    special = _per_table(client, names, _special_partitions, unread) if asked else {}
+    views = read_views(client) if asked else ()
+    found = _Found(columns, stamps, counted, special, unread, suspended, views, asked)
+    return {row["table_name"].lower(): found.table(row) for row in rows}
+
+
+_Rows = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The answers of a server by the name of the table."""
+
+    columns: _Rows
+    stamps: dict[str, str | None]
+    counted: _Rows
+    special: _Rows
+    unread: dict[str, str]
+    suspended: dict[str, dict[str, Any]]
+    views: tuple[View, ...]
+    asked: bool
+
+    def table(self, row: dict[str, Any]) -> LiveTable:
+        """Return the table of a row of `tables()`."""
         name = row["table_name"]
-        count = counted.get(name, [_known_counts(row)])[0]
-        has_parquet = any(p["isParquet"] for p in partitions[name]) if name in partitions else None
-        result[name.lower()] = LiveTable(
+        columns = self.columns.get(name, ())
+        count = (self.counted.get(name) or [_known_counts(row)])[0]
+        partitions = self.special.get(name) if name not in self.unread else None
+        stopped = self.suspended.get(name)
+        return LiveTable(
             name,
-            tuple(LiveColumn(c["column"], _type(c)) for c in columns.get(name, ())),
-            designated_timestamp=row["designatedTimestamp"],
+            tuple(LiveColumn(c["column"], _type(c)) for c in columns),
+            designated_timestamp=self.stamps.get(name),
             partition_by=PartitionBy.__members__.get(row["partitionBy"], PartitionBy.NONE),
             ttl_value=row.get("ttlValue", 0),
             ttl_unit=row.get("ttlUnit", "HOUR"),
             wal=row["walEnabled"],
             max_uncommitted_rows=row["maxUncommittedRows"],
             o3_max_lag_ms=(row["o3MaxLag"] or 0) // 1000,
-            dedup_keys=tuple(c["column"] for c in columns.get(name, ()) if c["upsertKey"]),
+            dedup_keys=tuple(c["column"] for c in columns if c["upsertKey"]),
             kind=_kind(row),
             row_count=count["rows"],
             min_timestamp=count["first"],
             max_timestamp=count["last"],
-            remedy=remedy(suspended[name]) if name in suspended else None,
-            cut_off=name in suspended and is_cut_off(suspended[name]),
-            has_parquet=has_parquet,
+            remedy=remedy(stopped) if stopped else None,
+            cut_off=stopped is not None and is_cut_off(stopped),
+            has_parquet=None if partitions is None else any(p["isParquet"] for p in partitions),
+            detached=None if partitions is None else _detached(partitions),
+            views=readers(self.views, name) if self.asked else None,
+            invalid=next((v.invalid for v in self.views if v.name == name), None),
+            unread=self.unread.get(name),
         )
-    return result
 
 
 def _registered(
@@ -178,15 +212,43 @@ def _kind(row: dict[str, Any]) -> Kind:
 
 
 def _per_table(
-    client: Client, names: list[str], select: Callable[[str], str]
-) -> dict[str, list[dict[str, Any]]]:
-    result: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for start in range(0, len(names), TABLES_PER_QUERY):
-        batch = names[start : start + TABLES_PER_QUERY]
-        parts = (f"select {n} n, {select(name)}" for n, name in enumerate(batch))
-        for row in client.query(" union all ".join(parts)):
-            result[batch[row["n"]]].append(row)
+    client: Client, names: list[str], select: Callable[[str], str], unread: dict[str, str]
+) -> _Rows:
+    """Return the rows of one SELECT for each table; what cannot be read gets its reason."""
+    parts = {}
+    for name in names:
+        try:
+            parts[name] = select(name)
+        except DeclarationError as error:  # a name that no SQL can hold
+            unread.setdefault(name, str(error).rstrip("."))
+    result: _Rows = {name: [] for name in parts}
+    readable = list(parts)
+    for start in range(0, len(readable), TABLES_PER_QUERY):
+        _batch(client, readable[start : start + TABLES_PER_QUERY], parts, result, unread)
     return result
+
+
+def _batch(
+    client: Client,
+    batch: list[str],
+    parts: dict[str, str],
+    result: _Rows,
+    unread: dict[str, str],
+) -> None:
+    """Read some tables with one query; halves find the one that makes it fail."""
+    try:
+        sql = " union all ".join(f"select {n} n, {parts[name]}" for n, name in enumerate(batch))
+        for row in client.query(sql):
+            result[batch[row["n"]]].append(row)
+    except QueryError as error:
+        if _GONE.search(error.message):
+            raise
+        if len(batch) == 1:
+            unread.setdefault(batch[0], error.message.rstrip("."))
+            return
+        half = len(batch) // 2
+        for some in (batch[:half], batch[half:]):
+            _batch(client, some, parts, result, unread)
 
 
 def _count(name: str, stamp: str | None) -> str:
@@ -196,6 +258,18 @@ def _count(name: str, stamp: str | None) -> str:
         return f"rows, null::string first, null::string last from {counted}"
     bounds = f"min({quote(stamp)})::string first, max({quote(stamp)})::string last"
     return f"count() rows, {bounds} from {quote(name)}"
+
+
+def _special_partitions(name: str) -> str:
+    """Return the SELECT of the partitions that are Parquet or detached; others can be thousands."""
+    columns = "name, numRows, isParquet, detached"
+    return f"{columns} from table_partitions({literal(name)}) where isParquet or detached"
+
+
+def _detached(partitions: list[dict[str, Any]]) -> tuple[Detached, ...]:
+    # The name of a directory: 2025-01.detached, or 2025-01.attachable when it may be attached.
+    found = ((str(p["name"]).rpartition(".")[0], p["numRows"]) for p in partitions if p["detached"])
+    return tuple(Detached(name, rows) for name, rows in sorted(found))
 
 
 def _known_counts(row: dict[str, Any]) -> dict[str, Any]:
@@ -209,7 +283,7 @@ def _known_counts(row: dict[str, Any]) -> dict[str, Any]:
 def _type(row: dict[str, Any]) -> ColumnType:
     if row["type"] == Symbol.keyword:
         indexed = row["indexed"]
-        return Symbol(
+        return Symbol.reported(
             capacity=row["symbolCapacity"] or None,
             cache=row["symbolCached"],
             index=indexed,

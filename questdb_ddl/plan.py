@@ -29,23 +29,33 @@ class Hazard(StrEnum):
     KEEPS_DUPLICATES = "keeps duplicates that are already there"
     MERGES_ROWS = "makes one row of rows that a key told apart"
     REWRITES_COLUMN = "rewrites a column"
+    INVALIDATES_VIEWS = "invalidates materialized views"
 
 
+_OF_VIEWS = {Hazard.INVALIDATES_VIEWS}
 CUT_OFF = "an ALTER without rows that a kill cut off is given up; the rest is planned after it"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One statement: which table it changes, why, and what it may cost."""
+    """One statement: which table it changes, why, and what it may cost.
+
+    `views` are the materialized views that it invalidates.
+    """
 
     table: str
     sql: str
     reason: str
     hazards: tuple[Hazard, ...] = ()
+    views: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        costs = f" [{', '.join(self.hazards)}]" if self.hazards else ""
+        costs = f" [{', '.join(map(self.cost, self.hazards))}]" if self.hazards else ""
         return f"{self.sql};{costs}"
+
+    def cost(self, hazard: Hazard) -> str:
+        """Return a hazard of the step in words; of views it names them."""
+        return f"{hazard} ({', '.join(self.views)})" if hazard in _OF_VIEWS else str(hazard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +234,10 @@ _ORDER = (
 """Columns before the keys that may need them; what deletes comes last."""
 
 
+INVALIDATING = frozenset({DifferenceKind.COLUMN_TYPE, DifferenceKind.EXTRA_COLUMN})
+"""Differences that are closed by a change which invalidates the table's materialized views."""
+
+
 def _alterations(table: Table, live: LiveTable, differences: list[Difference]) -> Iterator[Step]:
     for difference in sorted(differences, key=lambda d: _ORDER.index(d.kind)):
         statements = (
@@ -231,8 +245,10 @@ def _alterations(table: Table, live: LiveTable, differences: list[Difference]) -
             if difference.column is None
             else _column_statements(table, live, difference)
         )
+        views = (live.views or ()) if difference.kind in INVALIDATING else ()
+        more = (Hazard.INVALIDATES_VIEWS,) if views else ()
         for sql, hazards in statements:
-            yield Step(table.name, sql, str(difference), hazards)
+            yield Step(table.name, sql, str(difference), (*hazards, *more), views)
 
 
 _Statements = list[tuple[str, tuple[Hazard, ...]]]

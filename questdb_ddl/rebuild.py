@@ -21,7 +21,7 @@ from questdb_ddl.rebuild_plan import plan_rebuild
 from questdb_ddl.rebuild_run import Rebuilt, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from questdb_ddl.client import Client
     from questdb_ddl.spec import Table
@@ -34,10 +34,12 @@ def rebuild(
     *,
     fix_timestamps: bool = False,
     writers_stopped: bool = False,
+    give_up_detached: Collection[str] = (),
 ) -> Rebuilt:
     """Rebuild the table called like `declared`, or finish what was begun; `on_step` is told each.
 
-    With `fix_timestamps`, rows that were sent in a wrong unit move to where they belong. Raises
+    With `fix_timestamps`, rows that were sent in a wrong unit move to where they belong. Detached
+    partitions of a table in `give_up_detached` stay with the old table. Raises
     PlanRefused with the reasons where it would lose something, VerificationFailed when the new
     table does not hold what the old one does (the old one then stands untouched under its name
     or `Names.old`), TableSuspended when a table stops applying.
@@ -52,7 +54,11 @@ def rebuild(
     >>> dropped = drop_old(client, "ticks", rebuilt.kept_as), drop(client, "ticks")
     """
     plan = plan_rebuild(
-        client, declared, fix_timestamps=fix_timestamps, writers_stopped=writers_stopped
+        client,
+        declared,
+        fix_timestamps=fix_timestamps,
+        writers_stopped=writers_stopped,
+        give_up_detached=give_up_detached,
     )
     if plan.refusals:
         raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from questdb_ddl import render
 from questdb_ddl.client import HEADER_BUFFER, SAFE_BYTES, sent_bytes
 from questdb_ddl.copying import Copy
+from questdb_ddl.detached import unseen
 from questdb_ddl.diff import compare
-from questdb_ddl.errors import DeclarationError, QueryError
+from questdb_ddl.errors import DeclarationError
 from questdb_ddl.introspect import parameter
 from questdb_ddl.names import MAX_NAME_LENGTH, literal
 from questdb_ddl.rebuild_names import Names
@@ -18,9 +19,10 @@ from questdb_ddl.rebuild_state import in_its_way, other_under_way, state, strang
 from questdb_ddl.spec import Column, Kind
 from questdb_ddl.time_units import Suspects, suspects
 from questdb_ddl.types import Symbol
+from questdb_ddl.views import read_views, readers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from questdb_ddl.client import Client
     from questdb_ddl.spec import LiveTable, Table
@@ -91,16 +93,25 @@ def plan_rebuild(
     *,
     fix_timestamps: bool = False,
     writers_stopped: bool = False,
+    give_up_detached: Collection[str] = (),
 ) -> RebuildPlan:
     """Return what `rebuild` would do to the table called like `declared`; changes nothing.
 
-    It reads every row once, for duplicates and for times in a wrong unit.
+    It reads every row once, for duplicates and for times in a wrong unit. A table with detached
+    partitions is refused, as none of their rows is copied, unless it is in `give_up_detached`.
     """
     names, stands = state(client, declared.name)
     live = stands.get(declared.name.lower())
     if under_way(names, stands):
         refused = list(
-            resuming_refusals(client, declared, names, stands, writers_stopped=writers_stopped)
+            resuming_refusals(
+                client,
+                declared,
+                names,
+                stands,
+                writers_stopped=writers_stopped,
+                give_up_detached=give_up_detached,
+            )
         )
         if names.mode == "_trimmed" or (fix_timestamps and not names.fixed):
             refused.insert(0, other_under_way(names))
@@ -112,6 +123,7 @@ def plan_rebuild(
         raise DeclarationError(f"There is no table {declared.name} to rebuild.")
     reasons, refusals = [], list(_refusals(client, declared, live))
     refusals += in_its_way(client, live.name)
+    refusals += filter(None, [unseen(live, give_up_detached)])
     if not writers_stopped:
         refusals += endangered_writers(client)
     found = Suspects()
@@ -147,8 +159,13 @@ def resuming_refusals(
     stands: dict[str, LiveTable],
     *,
     writers_stopped: bool,
+    give_up_detached: Collection[str] = (),
 ) -> Iterator[str]:
     """Yield why the rebuild that is under way must not go on: what held when it began may not."""
+    given_up = {name.lower() for name in give_up_detached}
+    for each in () if names.table.lower() in given_up else stands.values():
+        if found := unseen(each):
+            yield found
     live = stands.get(names.table.lower())
     copying = live if names.old.lower() not in stands else None  # nothing was renamed yet
     target = target_for(declared, copying) if copying else None
@@ -218,8 +235,7 @@ def _refusals(client: Client, declared: Table, live: LiveTable) -> Iterator[str]
         )
     if live.suspended:
         yield f"it is suspended and holds rows that no copy sees; {live.remedy}"
-    views = [str(view["view_name"]) for view in _materialized_views(client, live.name)]
-    if views:
+    if views := readers(read_views(client), live.name, invalid=True):
         yield (
             f"the materialized view {', '.join(views)} reads it and would stay with the old table; "
             "drop it first and create it again afterwards"
@@ -291,13 +307,3 @@ def _unfixable(live: LiveTable, found: Suspects) -> Iterator[str]:
             f"{found.seconds:,} rows were sent in seconds, and the last three digits of their time "
             "were lost when they were stored; delete or export them again"
         )
-
-
-def _materialized_views(client: Client, table: str) -> list[dict[str, object]]:
-    try:
-        rows = client.query("select view_name, base_table_name from materialized_views()")
-    except QueryError as error:
-        if "unknown function" in error.message:  # before QuestDB 8.3 there are none
-            return []
-        raise
-    return [row for row in rows if str(row["base_table_name"]).lower() == table.lower()]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from questdb_ddl import render
 from questdb_ddl.copying import Copy
+from questdb_ddl.detached import refuse_detached
 from questdb_ddl.diff import compare
 from questdb_ddl.errors import QueryError, TableSuspended, VerificationFailed
 from questdb_ddl.introspect import live_tables, table_names
@@ -339,6 +340,7 @@ class Run:
                 comparison.differences,
             )
         for number in gaps:
+            refuse_detached(self.client, [names.gap(number)])
             # The gap goes last: a rerun finds both by it.
             self.client.execute(render.drop_table(names.seen(number)))
             self.client.execute(render.drop_table(names.gap(number)))

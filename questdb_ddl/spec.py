@@ -13,6 +13,7 @@ from questdb_ddl.types import (
     Array,
     ColumnType,
     Other,
+    Symbol,
     Timestamp,
     TimestampNs,
     parse_type,
@@ -238,6 +239,22 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Detached:
+    """A partition that `DETACH PARTITION` took out of a table; `rows` is below 0 if not known.
+
+    Its files are in the table's directory. No query sees its rows, and DROP TABLE deletes them.
+    """
+
+    name: str
+    rows: int
+
+    def __str__(self) -> str:
+        if self.rows < 0:
+            return f"{self.name} (rows not known)"
+        return f"{self.name} ({self.rows:,} row{'s' * (self.rows != 1)})"
+
+
+@dataclass(frozen=True, slots=True)
 class LiveTable:
     """A table as a server reports it.
 
@@ -246,7 +263,10 @@ class LiveTable:
     writes it, because a year can lie beyond 9999), None where not known; `remedy`, the
     statement that resumes the table, None where it is not suspended; `cut_off`, whether it is
     suspended by an ALTER that a kill cut off, so that the remedy gives up no rows; and
-    `has_parquet`, None where it was not asked for.
+    `has_parquet`, `detached` and `views`, the valid materialized views that read it, None where
+    they were not asked for. `invalid` says why a materialized view is no longer refreshed, and
+    `unread` why something that was asked for could not be read: without columns it is the
+    structure, else rows or partitions.
     """
 
     name: str
@@ -266,6 +286,10 @@ class LiveTable:
     remedy: str | None = None
     cut_off: bool = False
     has_parquet: bool | None = None
+    detached: tuple[Detached, ...] | None = None
+    views: tuple[str, ...] | None = None
+    invalid: str | None = None
+    unread: str | None = None
 
     def column(self, name: str) -> LiveColumn | None:
         """Return the column called `name` in any letter case, or None."""
@@ -309,19 +333,28 @@ class LiveTable:
             "dedup_keys": sorted(key.lower() for key in self.dedup_keys),
         }
 
+    def _declared(self, column: LiveColumn) -> Column:
+        try:
+            found = column.type
+            return Column(column.name, replace(found) if isinstance(found, Symbol) else found)
+        except DeclarationError as error:
+            raise DeclarationError(f"The table {self.name} cannot be declared: {error}") from None
+
     def to_table(self) -> Table:
         """Return the declaration that would create this table again, symbol parameters included.
 
         Raises DeclarationError where it cannot be declared: no designated timestamp, a name
         outside ASCII, a TTL in hours, a type that this package does not know.
         """
+        if self.unread and not self.columns:
+            raise DeclarationError(f"The table {self.name} cannot be read: {self.unread}.")
         if self.designated_timestamp is None or self.kind is not Kind.TABLE:
             raise DeclarationError(f"{self.name} is no table with a designated timestamp.")
         if self.ttl_text != "none" and self.ttl_months is None:
             raise DeclarationError(f"The table {self.name} has a TTL of {self.ttl_text}.")
         return Table(
             self.name,
-            tuple(Column(c.name, c.type) for c in self.columns),
+            tuple(map(self._declared, self.columns)),
             designated_timestamp=self.designated_timestamp,
             partition_by=self.partition_by,
             ttl_months=self.ttl_months,

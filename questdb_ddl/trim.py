@@ -21,9 +21,10 @@ from questdb_ddl.rebuild_state import other_under_way, state, under_way
 from questdb_ddl.types import String, Symbol, Varchar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from questdb_ddl.client import Client
+    from questdb_ddl.rebuild_plan import RebuildPlan
     from questdb_ddl.spec import Table
 
 
@@ -53,6 +54,7 @@ def trim(
     on_step: Callable[[str], None] = lambda _: None,
     *,
     writers_stopped: bool = False,
+    give_up_detached: Collection[str] = (),
 ) -> Rebuilt:
     """Rebuild a table without the rows whose column `key` is one of `values`.
 
@@ -71,11 +73,19 @@ def trim(
             f"{names.new}, rename {names.old} to {names.table} where that is gone, and begin again."
         )
     if begun is None:
-        begun = _begin_trim(client, declared, key, values, on_step, writers_stopped=writers_stopped)
+        plan = plan_rebuild(
+            client, declared, writers_stopped=writers_stopped, give_up_detached=give_up_detached
+        )
+        begun = _begin_trim(client, plan, key, values, on_step)
         names, stands = state(client, declared.name)
     if under_way(names, stands):
         refused = resuming_refusals(
-            client, declared, names, stands, writers_stopped=writers_stopped
+            client,
+            declared,
+            names,
+            stands,
+            writers_stopped=writers_stopped,
+            give_up_detached=give_up_detached,
         )
         if reasons := list(refused):
             raise PlanRefused(f"{names.table} is not rebuilt: {'; '.join(reasons)}.")
@@ -92,15 +102,12 @@ def trim(
 
 def _begin_trim(
     client: Client,
-    declared: Table,
+    plan: RebuildPlan,
     key: str,
     values: Iterable[str],
     on_step: Callable[[str], None],
-    *,
-    writers_stopped: bool,
 ) -> UnfinishedTrim:
     """Note what goes, and only then create the new table: from there on the notes are whole."""
-    plan = plan_rebuild(client, declared, writers_stopped=writers_stopped)
     if plan.refusals or plan.target is None:
         raise PlanRefused(f"{plan.table} is not rebuilt: {'; '.join(plan.refusals)}.")
     column = live_tables(client, [plan.table])[plan.table.lower()].column(key)

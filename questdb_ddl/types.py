@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from questdb_ddl.errors import DeclarationError
 
@@ -141,6 +141,17 @@ class Symbol(ColumnType):
                 f"A symbol's index capacity lies between 2 and {MAX_INDEX_CAPACITY}, not "
                 f"{self.index_capacity}."
             )
+
+    @classmethod
+    def reported(
+        cls, *, capacity: int | None, cache: bool, index: bool, index_capacity: int | None
+    ) -> Self:
+        """Return a symbol as a server has it: what is there need not be what may be declared."""
+        symbol = object.__new__(cls)
+        values = (("capacity", capacity), ("cache", cache), ("index", index))
+        for name, value in (*values, ("index_capacity", index_capacity)):
+            object.__setattr__(symbol, name, value)
+        return symbol
 
     def __str__(self) -> str:
         capacity = "" if self.capacity is None else f" CAPACITY {self.capacity}"

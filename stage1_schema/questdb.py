@@ -40,10 +40,21 @@ def client(
 @contextmanager
 def plain_questdb_errors() -> Iterator[None]:
     """Turn an error of questdb_ddl inside the block into a QuestDBError of the same text."""
-    from questdb_ddl import QuestDBDDLError, Unreachable  # noqa: PLC0415 - as above
+    from questdb_ddl import (  # noqa: PLC0415 - as above
+        DetachedPartitions,
+        QuestDBDDLError,
+        Unreachable,
+    )
 
     try:
         yield
+    except DetachedPartitions as error:  # of a command without that option
+        name = error.table
+        raise QuestDBError(
+            str(error),
+            next_step="attach them, or drop the table by itself: stage1 questdb drop "
+            f"{name} --give-up-detached {name} --confirm {name}.",
+        ) from error
     except Unreachable as error:
         step = "start it, or correct STAGE1_QUESTDB_REST; then run the same command again."
         raise QuestDBError(str(error), next_step=step) from error

@@ -14,6 +14,12 @@ from questdb_ddl.tables.dataset import (
     predictions_table,
     simulation_table,
 )
+from questdb_ddl.tables.kinds import (
+    unlike_indicators,
+    unlike_ohlcv,
+    unlike_predictions,
+    unlike_simulation,
+)
 from questdb_ddl.tables.shared import (
     INDICATOR_BARS,
     RETENTION,
@@ -37,4 +43,8 @@ __all__ = [
     "ohlcv_table",
     "predictions_table",
     "simulation_table",
+    "unlike_indicators",
+    "unlike_ohlcv",
+    "unlike_predictions",
+    "unlike_simulation",
 ]

@@ -5,10 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from questdb_ddl import LiveColumn, LiveTable, Table, compare, live_tables, make_plan
+from questdb_ddl import (
+    LiveColumn,
+    LiveTable,
+    Table,
+    compare,
+    live_tables,
+    make_plan,
+    parse_type,
+    unseen,
+)
 from questdb_ddl.plan import unfinished_rebuild
 from questdb_ddl.rebuild_names import in_the_way
-from stage1_schema.alembic_plugin.questdb_alter import QuestDBColumnOp, RenameQuestDBTableOp
+from stage1_schema.alembic_plugin.questdb_alter import (
+    AlterQuestDBColumnOp,
+    AlterQuestDBTableOp,
+    QuestDBColumnOp,
+    RenameQuestDBTableOp,
+)
 from stage1_schema.alembic_plugin.questdb_changes import missing, refuse_retirement, wanted
 from stage1_schema.alembic_plugin.questdb_obstacles import Obstacle, obstructed
 from stage1_schema.alembic_plugin.questdb_ops import CreateQuestDBTableOp, RetireQuestDBTableOp
@@ -22,10 +36,11 @@ if TYPE_CHECKING:
     from stage1_schema.alembic_plugin.questdb_changes import Operation
 
 
-def check(client: Client, operations: Iterable[Operation]) -> None:
+def check(client: Client, operations: Iterable[Operation]) -> tuple[tuple[str, ...], ...]:
     """Raise for the operations that would be refused as the tables are; changes nothing.
 
-    Each is looked at after those before it. Raises QuestDBError and questdb_ddl's errors: for every
+    Each is looked at after those before it. Returns the materialized views that each invalidates.
+    Raises QuestDBError and questdb_ddl's errors: for every
     table that a revision would create and that differs, else for the first other refusal.
     """
     pending = tuple(operations)
@@ -34,7 +49,9 @@ def check(client: Client, operations: Iterable[Operation]) -> None:
     tables = live_tables(client, wanted, parquet=True) if names else {}
     differing: dict[str, Obstacle] = {}
     refused: QuestDBError | None = None
+    views = []
     for operation in pending:
+        views.append(_invalidated(operation, tables))
         if isinstance(operation, CreateQuestDBTableOp):
             if found := _foresee_creation(operation, tables):
                 differing.setdefault(operation.name, found)
@@ -47,6 +64,22 @@ def check(client: Client, operations: Iterable[Operation]) -> None:
         raise obstructed(client, differing.values())
     if refused:
         raise refused
+    return tuple(views)
+
+
+def _invalidated(operation: Operation, tables: dict[str, LiveTable]) -> tuple[str, ...]:
+    found = tables.get(_tables(operation)[0].lower())
+    if found is None or not found.views:
+        return ()
+    if isinstance(operation, QuestDBColumnOp) and operation.verb == "add":
+        return ()
+    if isinstance(operation, AlterQuestDBTableOp | CreateQuestDBTableOp):
+        return ()
+    if isinstance(operation, AlterQuestDBColumnOp):
+        column = found.column(operation.column)
+        same = column is not None and type(column.type) is type(parse_type(operation.type))
+        return () if same else found.views
+    return found.views
 
 
 def tables_of(operations: Iterable[Operation]) -> tuple[str, ...]:
@@ -67,6 +100,12 @@ def _foresee(operation: RetireQuestDBTableOp | Alteration, tables: dict[str, Liv
     name = _tables(operation)[0]
     found = tables.get(name.lower())
     if isinstance(operation, RetireQuestDBTableOp):
+        if hidden := found and unseen(found):
+            raise QuestDBError(
+                f"{hidden}.",
+                next_step="attach them, or drop the table by itself: stage1 questdb drop "
+                f"{name} --give-up-detached {name} --confirm {name}.",
+            )
         tables.pop(name.lower(), None)
     elif isinstance(operation, RenameQuestDBTableOp):
         _foresee_rename(found, operation, tables)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from stage1_schema.cli import Stage1, console, pass_context
+from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import backup
 
 KEEP = "How many to keep; older ones go when the new one stands."
@@ -43,6 +44,7 @@ def command(
         result = backup.run(context.settings, options, progress)
     if as_json:
         click.echo(json.dumps(result.to_data(), indent=2))
+        _refuse_to_be_silent(result)
         return
     manifest, questdb = result.manifest, result.manifest.questdb
     click.echo(f"{result.path} stands and was verified.")
@@ -52,5 +54,20 @@ def command(
             click.echo(f"{store.where}: {len(store.tables)} tables, {rows:,} rows")
     for name in questdb.suspended if questdb else ():
         click.echo(f'suspended, backed up as it is: {name}; ALTER TABLE "{name}" RESUME WAL')
+    for name, partitions in questdb.detached.items() if questdb else ():
+        click.echo(f"detached partitions, copied and not counted: {name} {', '.join(partitions)}")
     for name in result.removed:
         click.echo(f"removed: {name}")
+    _refuse_to_be_silent(result)
+
+
+def _refuse_to_be_silent(result: backup.Result) -> None:
+    """Raise Stage1Error for a backup with tables that nobody can say anything about."""
+    questdb = result.manifest.questdb
+    if questdb and questdb.unread:
+        listed = "; ".join(f"{console.visible(n)}: {why}" for n, why in questdb.unread.items())
+        raise Stage1Error(
+            f"{result.path} holds everything else, but these tables of QuestDB cannot be read and "
+            f"were copied unverified: {listed}.",
+            next_step="repair them, then run the backup again.",
+        )

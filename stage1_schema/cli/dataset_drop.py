@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stage1_schema.cli import Stage1, console, pass_context
+from stage1_schema.cli import Stage1, console, pass_context, table_options
 from stage1_schema.ops import dropping, registration_drop
 
 
@@ -21,9 +21,18 @@ from stage1_schema.ops import dropping, registration_drop
     show_default=True,
     help="Where PostgreSQL's rows are kept.",
 )
+@table_options.give_up_detached
+@table_options.allow_invalid_views
 @pass_context
 def command(
-    context: Stage1, slug: str, confirm: str | None, directory: Path, *, for_good: bool
+    context: Stage1,
+    slug: str,
+    confirm: str | None,
+    directory: Path,
+    *,
+    give_up_detached: tuple[str, ...],
+    allow: tuple[str, ...],
+    for_good: bool,
 ) -> None:
     """Take dataset SLUG with its runs, simulations and tables away.
 
@@ -32,13 +41,17 @@ def command(
 
     Example: stage1 dataset drop btc25_4h --confirm btc25_4h
     """
-    intent = registration_drop.plan_drop(context.settings, slug)
+    intent = registration_drop.plan_drop(
+        context.settings, slug, give_up_detached=give_up_detached, allow=allow
+    )
     registration_drop.confirm(intent, confirm)
     click.echo(f"Taking away {intent.summary}")
     with console.progress("dataset drop") as progress:
         done, path = registration_drop.drop(
             context.settings, intent, keep=not for_good, directory=directory, on_step=progress
         )
+    for left in intent.series.left:
+        click.echo(f"QuestDB: left {left}")
     for name in done.kept:
         click.echo(f"QuestDB: kept {name}")
     if path:

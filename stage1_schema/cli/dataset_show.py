@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -34,15 +35,28 @@ def command(context: Stage1, slug: str, *, as_json: bool) -> None:
             (
                 t["name"],
                 t["role"],
-                f"{t['rows']:,}{', suspended' * t['suspended']}" if t["stands"] else "missing",
+                _rows(t),
                 (t["first"] or "-")[:16],
                 (t["last"] or "-")[:16],
             )
             for t in found.tables
         ],
     )
+    for t in found.tables:
+        if t["unread"]:
+            click.echo(f"\n{t['name']} cannot be read: {t['unread']}.")
+        if t["detached"]:
+            click.echo(f"\n{t['name']} has detached partitions too: {', '.join(t['detached'])}.")
     if not all(t["stands"] for t in found.tables):
         if found.is_placeholder:
             click.echo(f"\nNext: export it again, or stage1 dataset create {found.slug}.")
         else:
             click.echo("\nNext: stage1 questdb apply creates what is missing.")
+
+
+def _rows(table: dict[str, Any]) -> str:
+    if not table["stands"]:
+        return "missing"
+    if table["unread"]:
+        return "not known"
+    return f"{table['rows'] or 0:,}{', suspended' * table['suspended']}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stage1_schema.cli import Stage1, console, pass_context
+from stage1_schema.cli import Stage1, console, pass_context, table_options
 from stage1_schema.ops import series
 
 
@@ -18,11 +18,13 @@ from stage1_schema.ops import series
     help="No writer over TCP is connected; before QuestDB 9.3.2 none over HTTP either.",
 )
 @click.option("--drop-old", metavar="NAME", help="Drop this old table, kept by a rebuild.")
+@table_options.give_up_detached
 @pass_context
 def command(
     context: Stage1,
     table: str,
     drop_old: str | None,
+    give_up_detached: tuple[str, ...],
     *,
     dry_run: bool,
     fix_timestamps: bool,
@@ -38,7 +40,7 @@ def command(
     """
     settings = context.settings
     if drop_old is not None:
-        rows = series.drop_old(settings, table, drop_old)
+        rows = series.drop_old(settings, table, drop_old, give_up_detached=give_up_detached)
         click.echo(f"Dropped {drop_old} with {rows:,} rows; each has its row in {table}.")
         return
     click.echo(
@@ -48,6 +50,7 @@ def command(
                 table,
                 fix_timestamps=fix_timestamps,
                 writers_stopped=writers_stopped,
+                give_up_detached=give_up_detached,
             )
         )
     )
@@ -59,6 +62,7 @@ def command(
             table,
             fix_timestamps=fix_timestamps,
             writers_stopped=writers_stopped,
+            give_up_detached=give_up_detached,
             progress=progress,
         )
     if done.kept_as:

@@ -46,6 +46,8 @@ def _questdb(side: QuestDBStatus) -> None:
     _heading("QuestDB", side)
     if side.error:
         return
+    if side.untested:
+        click.echo(f"untested  {side.untested}")
     _drift(side.drift)
     if side.tables:
         click.echo()
@@ -54,7 +56,7 @@ def _questdb(side: QuestDBStatus) -> None:
             [
                 (
                     table.name,
-                    table.rows,
+                    table.rows if not table.unread else "not known",
                     table.partition_by,
                     "yes" if table.wal else "no",
                     "yes" if table.dedup else "no",
@@ -65,6 +67,11 @@ def _questdb(side: QuestDBStatus) -> None:
                 for table in side.tables
             ],
         )
+    for table in side.tables:
+        if table.unread:
+            click.echo(f"unread    {console.visible(table.name)}: {table.unread}")
+        if table.detached:
+            click.echo(f"detached  {table.name}: {', '.join(table.detached)}, in no count")
 
 
 def _heading(store: str, side: PostgresStatus | QuestDBStatus) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stage1_schema.ops.effects import Hazard
+
 if TYPE_CHECKING:
     from stage1_schema.ops.plan import Plan, RevisionPlan
 
@@ -40,7 +42,8 @@ def _revision(each: RevisionPlan, *, sql: bool) -> None:
     if each.questdb:
         click.echo(f"  QuestDB  {len(each.questdb)} statements")
     for hazard in each.hazards:
-        click.secho(f"  hazard   {hazard}", fg="red")
+        named = f": {', '.join(each.views)}" if hazard == Hazard.INVALIDATES_VIEWS else ""
+        click.secho(f"  hazard   {hazard}{named}", fg="red")
     for note in each.notes:
         click.echo(f"  note     {note}")
     for finding, count in Counter(each.lint).items():

@@ -186,23 +186,25 @@ class _Backup:
         self._tell("QuestDB: checkpoint")
         copy = checkpoint.Root(partial / files.ROOT, partial / files.ROOT / root.db.name)
         with self._open() as questdb:
-            low, _ = checkpoint.count(questdb)
+            low = checkpoint.count(questdb)
             with checkpoint.held(self._open, root, partial / checkpoint.NOTE):
-                high, suspended = checkpoint.count(questdb)
+                high = checkpoint.count(questdb)
                 # Both stores are fixed from here on, so an upgrade may go on.
                 connection.execute("SELECT pg_advisory_unlock_shared(%s)", [UPGRADE_LOCK])
                 entries = dict(files.copy_tree(root.path, copy.path, self._told_of_copy))
-                rows = checkpoint.rows_in_copy(questdb, copy, low, high)
+                rows = checkpoint.rows_in_copy(questdb, copy, low.rows, high.rows)
             copied = {name: file for name, file in entries.items() if file is not None}
             files.write_sums(partial, copied)
             return files.QuestDBPart(
                 where=self._settings.questdb.where,
                 version=questdb.server_version(),
                 tables=rows,
-                suspended=suspended,
+                suspended=high.suspended,
                 files=len(copied),
                 bytes=sum(file.bytes for file in copied.values()),
                 vanished=len(entries) - len(copied),
+                detached=high.detached,
+                unread=high.unread,
             )
 
     def _told_of_copy(self, name: str) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,9 @@ class PostgresPart:
 class QuestDBPart:
     """The copy: rows by table at the checkpoint; `suspended` tables lag behind their WAL.
 
-    `vanished` counts files that the server took away during the copy, such as old logs.
+    `vanished` counts files that the server took away during the copy, such as old logs. `detached`
+    names partitions that are in the copy and in no count. `unread` tables could not be read: their
+    files were copied as they are, and nothing of them was verified; by name, with the reason.
     """
 
     where: str
@@ -64,6 +66,8 @@ class QuestDBPart:
     files: int
     bytes: int
     vanished: int
+    detached: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,10 @@ def read(directory: Path) -> Manifest:
             raise ValueError  # noqa: TRY301 - said below
         found["postgres"] = PostgresPart(**found["postgres"])
         if found["questdb"]:
-            found["questdb"] = QuestDBPart(
-                **found["questdb"] | {"suspended": tuple(found["questdb"]["suspended"])}
-            )
+            series = found["questdb"]
+            detached = {n: tuple(each) for n, each in series.get("detached", {}).items()}
+            tuples = {"suspended": tuple(series["suspended"]), "detached": detached}
+            found["questdb"] = QuestDBPart(**series | tuples)
         found["files"] = {name: File(**each) for name, each in found["files"].items()}
         return Manifest(**found)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

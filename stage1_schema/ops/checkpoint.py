@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from questdb_ddl import QueryError, QuestDBDDLError, live_tables
+from questdb_ddl import QueryError, QuestDBDDLError, live_tables, untested
 from questdb_ddl.spec import Kind
 from stage1_schema.errors import QuestDBError, Stage1Error, VerificationError
 
@@ -46,8 +46,10 @@ class Root:
 def find_root(questdb: Client, given: Path | None) -> Root:
     """Return the root of the server that `questdb` talks to; `given` is where to look.
 
-    Raises Stage1Error unless every table's directory (which carries its id) is there.
+    Raises Stage1Error unless every table's directory (which carries its id) is there, and
+    QuestDBError for a server newer than the newest tested one, whose files may be others.
     """
+    _refuse_untested(questdb)
     rows = questdb.query("SHOW PARAMETERS")
     parameters = {row["property_path"]: str(row["value"]) for row in rows}
     db = Path(parameters.get("cairo.root") or "db")
@@ -72,16 +74,45 @@ def find_root(questdb: Client, given: Path | None) -> Root:
     return found
 
 
+def _refuse_untested(questdb: Client) -> None:
+    if why := untested(questdb):
+        raise QuestDBError(
+            f"{why[0].upper()}{why[1:]}: its private files may have another form, so a copy of"
+            " them could not be verified. Nothing was written.",
+            next_step="update Stage1, or use --skip-questdb and copy QuestDB as its documentation"
+            " says.",
+        )
+
+
 def _directories(questdb: Client) -> dict[str, str]:
     """Return every table by its directory's name."""
     rows = questdb.query("select table_name, directoryName from tables()")
     return {str(row["directoryName"]): str(row["table_name"]) for row in rows}
 
 
-def count(questdb: Client) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Return the rows of every table as queries see them, and the tables that are suspended."""
+@dataclass(frozen=True)
+class Counted:
+    """The rows of every table as queries see them, and what they do not see.
+
+    `detached` are partitions whose files are in the copy; `unread` says of tables without `rows`
+    why they cannot be read, so that nothing of them can be verified.
+    """
+
+    rows: dict[str, int]
+    suspended: tuple[str, ...]
+    detached: dict[str, tuple[str, ...]]
+    unread: dict[str, str]
+
+
+def count(questdb: Client) -> Counted:
+    """Return what the tables hold."""
     live = [t for t in live_tables(questdb, counts=True).values() if t.kind is Kind.TABLE]
-    return {t.name: t.row_count or 0 for t in live}, tuple(t.name for t in live if t.suspended)
+    return Counted(
+        {t.name: t.row_count or 0 for t in live if not t.unread},
+        tuple(t.name for t in live if t.suspended),
+        {t.name: tuple(map(str, t.detached)) for t in live if t.detached},
+        {t.name: t.unread for t in live if t.unread},
+    )
 
 
 @contextmanager
@@ -171,8 +202,10 @@ def rows_in_copy(
     """Return the rows of each table at the checkpoint, as the copy's own records have them.
 
     Raises VerificationError when a table or a partition that they name is missing, or when the
-    rows are not from `low` (counted before the checkpoint) to `high` (counted after it).
+    rows are not from `low` (counted before the checkpoint) to `high` (counted after it), and
+    QuestDBError for a server newer than the newest tested one.
     """
+    _refuse_untested(questdb)
     result, wrong = {}, []
     for directory, name in _directories(questdb).items():
         if name not in high:

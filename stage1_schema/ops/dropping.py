@@ -7,19 +7,30 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from questdb_ddl import Kind, QuestDBDDLError, drop, live_tables, retire
-from questdb_ddl.apply import dropping_name
+from questdb_ddl import (
+    DeclarationError,
+    Hazard,
+    Kind,
+    QuestDBDDLError,
+    drop,
+    live_tables,
+    quote,
+    retire,
+    unseen,
+)
+from questdb_ddl.detached import LISTED
+from questdb_ddl.dropping import dropping_name
 from questdb_ddl.introspect import table_names
 from questdb_ddl.rebuild_names import rebuilt_table
 from stage1_schema.errors import ConfirmationError, QuestDBError, Stage1Error
 from stage1_schema.locks import alone_with_series
-from stage1_schema.ops import series
+from stage1_schema.ops import owned, series
 from stage1_schema.questdb import client, plain_questdb_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
-    from questdb_ddl import Client
+    from questdb_ddl import Client, LiveTable
     from stage1_schema.settings import Settings
 
 WATCH_SECONDS = 2.0
@@ -27,25 +38,48 @@ WATCH_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Target:
-    """One table that would go, with its rows of the moment; a suspended one may hold more."""
+    """One table that would be dropped, with its rows of the moment; a suspended one may hold more.
+
+    `detached` names its detached partitions, whose rows are not among `rows`; `views` are the
+    materialized views that would be invalid then; `refusal` says why it must not be dropped, and
+    `foreign` why it is not what its record says, or cannot be named in a statement. `unread` says
+    why it could not be read in full.
+    """
 
     table: str
     rows: int
     suspended: bool = False
+    detached: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
+    refusal: str | None = None
+    foreign: str | None = None
+    unread: str | None = None
 
     def __str__(self) -> str:
         more = ", and what its suspended log holds" if self.suspended else ""
+        if self.unread:
+            more += f", and what cannot be counted: {self.unread}"
+        if self.detached:
+            more += f", and detached partitions {', '.join(self.detached[:LISTED])}"
+        if self.views:
+            more += f"; {Hazard.INVALIDATES_VIEWS}: {', '.join(self.views)}"
         return f"{self.table} ({self.rows:,} rows{more})"
 
 
 @dataclass(frozen=True)
 class DropPlan:
-    """What would go, the word that confirms it, and what is left because others claim it too."""
+    """What would go, the word that confirms it, and what is left and why.
+
+    Detached partitions of the tables in `give_up_detached` are deleted with them; views are
+    invalidated where `allow` names that hazard.
+    """
 
     what: str
     confirmation: str
     targets: tuple[Target, ...]
     left: tuple[str, ...] = ()
+    give_up_detached: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -53,10 +87,22 @@ class DropPlan:
         return sum(target.rows for target in self.targets)
 
     @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why it is not carried out, empty where it is."""
+        found = [target.refusal for target in self.targets if target.refusal]
+        views = dict.fromkeys(view for target in self.targets for view in target.views)
+        if views and Hazard.INVALIDATES_VIEWS not in self.allow:
+            found.append(
+                f"it {Hazard.INVALIDATES_VIEWS} ({', '.join(views)}): drop these first, or allow "
+                f"that by name (--allow '{Hazard.INVALIDATES_VIEWS}')"
+            )
+        return tuple(found)
+
+    @property
     def summary(self) -> str:
         """One line for people."""
         listed = ", ".join(map(str, self.targets)) or "no table"
-        left = f"; left, because others claim it too: {', '.join(self.left)}" if self.left else ""
+        left = f"; left: {', '.join(self.left)}" if self.left else ""
         return f"{self.what}: {listed}{left}"
 
 
@@ -73,17 +119,30 @@ class Dropped:
         return asdict(self)
 
 
-def plan_table(settings: Settings, name: str) -> DropPlan:
+def plan_table(
+    settings: Settings,
+    name: str,
+    *,
+    give_up_detached: tuple[str, ...] = (),
+    allow: tuple[str, ...] = (),
+) -> DropPlan:
     """Return what dropping one table takes. Raises Stage1Error when it does not stand."""
-    found = _targets(settings, {name.lower()})
+    found = _targets(settings, {name.lower()}, give_up_detached)
     if not found:
         raise Stage1Error(f"There is no table {name}.", next_step="stage1 status lists them.")
     claimed = series.catalogue(settings, standing=[name]).find(name)
     who = " and ".join(dict.fromkeys(map(str, claimed.claims))) if claimed else ""
-    return DropPlan(f"table {name}" + (f", claimed as {who}" if who else ""), name, found)
+    what = f"table {name}" + (f", claimed as {who}" if who else "")
+    return DropPlan(what, name, found, give_up_detached=give_up_detached, allow=allow)
 
 
-def plan_dataset(settings: Settings, slug: str) -> DropPlan:
+def plan_dataset(
+    settings: Settings,
+    slug: str,
+    *,
+    give_up_detached: tuple[str, ...] = (),
+    allow: tuple[str, ...] = (),
+) -> DropPlan:
     """Return what dropping the tables of a dataset, its runs and simulations takes."""
     declarations = series.catalogue(settings)
     mine = declarations.of_dataset(slug)
@@ -91,32 +150,57 @@ def plan_dataset(settings: Settings, slug: str) -> DropPlan:
         raise Stage1Error(f"There is no dataset {slug}.", next_step="stage1 dataset list.")
     names = {found.table.name.lower() for found in mine if found.datasets == (slug,)}
     left = [
-        f"{found.table.name} ({', '.join(other for other in found.datasets if other != slug)})"
+        f"{found.table.name} (claimed by {', '.join(d for d in found.datasets if d != slug)} too)"
         for found in mine
         if found.datasets != (slug,)
     ]
-    return DropPlan(f"tables of dataset {slug}", slug, _targets(settings, names), tuple(left))
+    targets, foreign = _ours(_targets(settings, names, give_up_detached, declarations))
+    what = f"tables of dataset {slug}"
+    return DropPlan(what, slug, targets, (*left, *foreign), give_up_detached, allow)
 
 
-def plan_registered(settings: Settings) -> DropPlan:
+def plan_registered(
+    settings: Settings, *, give_up_detached: tuple[str, ...] = (), allow: tuple[str, ...] = ()
+) -> DropPlan:
     """Return what dropping every declared table takes: shared, of datasets, runs, simulations."""
-    names = {table.name.lower() for table in series.catalogue(settings).tables}
-    return DropPlan("all registered tables", "registered", _targets(settings, names))
+    declarations = series.catalogue(settings)
+    names = {table.name.lower() for table in declarations.tables}
+    targets, foreign = _ours(_targets(settings, names, give_up_detached, declarations))
+    what = "all registered tables"
+    return DropPlan(what, "registered", targets, foreign, give_up_detached, allow)
 
 
-def plan_everything(settings: Settings) -> DropPlan:
+def plan_everything(
+    settings: Settings, *, give_up_detached: tuple[str, ...] = (), allow: tuple[str, ...] = ()
+) -> DropPlan:
     """Return what dropping every table of the server takes; its own tables stay."""
+    targets, left = _ours(_targets(settings, None, give_up_detached))
     return DropPlan(
         f"everything in QuestDB {settings.questdb.where}",
         settings.questdb.where,
-        _targets(settings, None),
+        targets,
+        left,
+        give_up_detached,
+        allow,
     )
 
 
-def _targets(settings: Settings, names: Collection[str] | None) -> tuple[Target, ...]:
+def _ours(targets: tuple[Target, ...]) -> tuple[tuple[Target, ...], tuple[str, ...]]:
+    """Return the targets that are what their records say, and what is left of the others."""
+    foreign = (f"{target.table} ({target.foreign})" for target in targets if target.foreign)
+    return tuple(target for target in targets if not target.foreign), tuple(foreign)
+
+
+def _targets(
+    settings: Settings,
+    names: Collection[str] | None,
+    given_up: Collection[str],
+    declarations: owned.Catalogue | None = None,
+) -> tuple[Target, ...]:
     """Return what stands of `names`; what a killed drop left of a table counts as that table.
 
-    Views come first, since a table can be their base.
+    Views come first, since a table can be their base. With `declarations`, a target whose columns
+    are not those of its record is `foreign`.
     """
     left_of = {dropping_name(name): name for name in names or ()}
     with plain_questdb_errors(), client(settings.questdb) as questdb:
@@ -131,10 +215,33 @@ def _targets(settings: Settings, names: Collection[str] | None) -> tuple[Target,
     for name in (*views, *tables):
         whose = left_of.get(name, name)
         shown = live[whose].name if whose in live else whose
+        recorded = declarations.find(whose) if declarations else None
         before = found.get(shown, Target(shown, 0))
-        rows = before.rows + (live[name].row_count or 0)
-        found[shown] = Target(shown, rows, before.suspended or live[name].suspended)
+        given = {*given_up, name} if shown.lower() in map(str.lower, given_up) else given_up
+        found[shown] = Target(
+            shown,
+            before.rows + (live[name].row_count or 0),
+            before.suspended or live[name].suspended,
+            (*before.detached, *map(str, live[name].detached or ())),
+            tuple(dict.fromkeys((*before.views, *_views(live[name], live)))),
+            before.refusal or unseen(live[name], given),
+            before.foreign or _foreign(live[name], recorded),
+            before.unread or live[name].unread,
+        )
     return tuple(found.values())
+
+
+def _foreign(live: LiveTable, recorded: owned.Owned | None) -> str | None:
+    try:
+        quote(live.name)
+    except DeclarationError as error:
+        return str(error).rstrip(".")
+    return recorded.foreign(live) if recorded else None
+
+
+def _views(table: LiveTable, dropped: Collection[str]) -> Iterator[str]:
+    """Yield the materialized views that read `table` and are not dropped themselves."""
+    return (view for view in table.views or () if view.lower() not in dropped)
 
 
 def _refuse_unfinished(questdb: Client, names: Collection[str]) -> None:
@@ -151,12 +258,22 @@ def _refuse_unfinished(questdb: Client, names: Collection[str]) -> None:
 
 
 def confirm(intent: DropPlan, given: str | None, command: str) -> None:
-    """Raise ConfirmationError, with what would go, unless the plan's word was given."""
+    """Raise ConfirmationError, with what would go, unless the plan's word was given.
+
+    Raises QuestDBError for a plan that is refused, whatever was given.
+    """
+    refuse(intent)
     if given != intent.confirmation:
         raise ConfirmationError(
             f"This takes away {intent.summary}. It was not confirmed.",
             next_step=f"{command} --confirm {intent.confirmation}.",
         )
+
+
+def refuse(intent: DropPlan) -> None:
+    """Raise QuestDBError for a plan that is refused."""
+    if intent.refusals:
+        raise QuestDBError(f"Nothing was dropped: {'; '.join(intent.refusals)}.")
 
 
 def carry_out(
@@ -169,8 +286,10 @@ def carry_out(
 ) -> Dropped:
     """Drop the tables, or with `keep` rename those with rows; then watch who brings one back.
 
-    Raises QuestDBError; run again it goes on where it stopped.
+    Raises QuestDBError, for a plan with refusals before anything is changed; run again it goes on
+    where it stopped.
     """
+    refuse(intent)
     dropped: list[str] = []
     kept: list[str] = []
     try:
@@ -178,10 +297,15 @@ def carry_out(
             for target in intent.targets:
                 progress(target.table)
                 if keep:
-                    outcome = retire(questdb, target.table, datetime.now(UTC))
+                    outcome = retire(
+                        questdb,
+                        target.table,
+                        datetime.now(UTC),
+                        give_up_detached=intent.give_up_detached,
+                    )
                     (kept if outcome.kept_as else dropped).append(outcome.kept_as or target.table)
                 else:
-                    drop(questdb, target.table)
+                    drop(questdb, target.table, give_up_detached=intent.give_up_detached)
                     dropped.append(target.table)
             back = _came_back(questdb, {t.table.lower() for t in intent.targets}, watch_seconds)
     except QuestDBDDLError as error:

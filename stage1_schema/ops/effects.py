@@ -25,6 +25,7 @@ class Hazard(StrEnum):
     CALLS_FUNCTION = "calls function"
     DROPS_DEDUPLICATION = "drops deduplication"
     MERGES_ROWS = "makes one row of rows that a key told apart"
+    INVALIDATES_VIEWS = "invalidates materialized views"
     NOT_REVERSIBLE = "not reversible"
     UNKNOWN = "unknown statement"
 

@@ -22,6 +22,10 @@ from questdb_ddl.tables import (
     ohlcv_table,
     predictions_table,
     simulation_table,
+    unlike_indicators,
+    unlike_ohlcv,
+    unlike_predictions,
+    unlike_simulation,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from questdb_ddl import Table
+    from questdb_ddl import LiveTable, Table
 
 
 class Role(StrEnum):
@@ -40,6 +44,14 @@ class Role(StrEnum):
     INDICATORS = "indicators"
     PREDICTIONS = "predictions"
     SIMULATION = "simulation"
+
+
+_UNLIKE = {
+    Role.OHLCV: unlike_ohlcv,
+    Role.INDICATORS: unlike_indicators,
+    Role.PREDICTIONS: unlike_predictions,
+    Role.SIMULATION: unlike_simulation,
+}
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,18 @@ class Owned:
     def datasets(self) -> tuple[str, ...]:
         """The slugs of the datasets that claim it, of their runs or simulations."""
         return tuple(dict.fromkeys(claim.dataset for claim in self.claims))
+
+    def foreign(self, live: LiveTable) -> str | None:
+        """Return why `live` is somebody else's table, None where it has the columns of a claim.
+
+        A record can name any table of the server; such a one is never dropped by its record.
+        """
+        reasons = []
+        for role in dict.fromkeys(claim.role for claim in self.claims):
+            if (why := _UNLIKE[role](live)) is None:
+                return None
+            reasons.append(f"it is recorded as {role}, and {why}")
+        return "; ".join(reasons) or None
 
     @property
     def trouble(self) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +85,10 @@ class Statement:
 
 @dataclass(frozen=True)
 class RevisionPlan:
-    """What one revision would do. `lint` are squawk's findings, `notes` what it does not do."""
+    """What one revision would do. `lint` are squawk's findings, `notes` what it does not do.
+
+    `views` are the materialized views of QuestDB that it invalidates.
+    """
 
     revision: str
     title: str
@@ -94,6 +97,7 @@ class RevisionPlan:
     hazards: tuple[str, ...]
     lint: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    views: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,15 +148,16 @@ def make(settings: Settings, arguments: Sequence[str] = ()) -> Plan:
         taken = fingerprint.take(connection, questdb, arguments, tables)
         note = role_setup.of_migration(connection, settings.roles)
     drops = legacy and any(each.startswith("legacy=drop") for each in arguments)
+    views: tuple[tuple[str, ...], ...] = ((),) * len(script.questdb)
     if questdb and script.questdb:
         with plain_questdb_errors(), client(questdb) as connected:
-            questdb_pending.check(connected, script.questdb)
+            views = questdb_pending.check(connected, script.questdb)
     return Plan(
         postgres_where=settings.postgres.where,
         questdb_where=settings.questdb.where if questdb else "skipped",
         revision=revision,
         head=head,
-        revisions=tuple(_revisions(script, stands, version, drops=bool(drops), note=note)),
+        revisions=tuple(_revisions(script, stands, version, views, drops=bool(drops), note=note)),
         fingerprint=taken,
         questdb_tables=tables,
         squawk=squawk.program() is not None,
@@ -179,8 +184,12 @@ def carry_out(
     if refused:
         allowing = " ".join(f"--allow '{hazard}'" for hazard in refused)
         where = ", ".join(r.revision for r in plan.revisions if set(refused) & set(r.hazards))
+        views = ", ".join(dict.fromkeys(view for r in plan.revisions for view in r.views))
+        costs = ", ".join(refused).replace(
+            Hazard.INVALIDATES_VIEWS, f"{Hazard.INVALIDATES_VIEWS} {views}"
+        )
         raise PlanRefusedError(
-            f"The plan {', '.join(refused)} (revision {where}). Nothing was changed.",
+            f"The plan {costs} (revision {where}). Nothing was changed.",
             next_step=f"if that is meant: stage1 upgrade {allowing}.",
         )
     questdb = None if "questdb=skip" in plan.arguments else settings.questdb
@@ -202,8 +211,15 @@ def _moved(plan: Plan) -> PlanRefusedError:
 
 
 def _revisions(
-    script: pending.Script, stands: Standing, version: str, *, drops: bool, note: str | None
+    script: pending.Script,
+    stands: Standing,
+    version: str,
+    views: Sequence[tuple[str, ...]],
+    *,
+    drops: bool,
+    note: str | None,
 ) -> Iterable[RevisionPlan]:
+    of_operations = iter(views)
     scripts = ScriptDirectory.from_config(migrate.config())
     findings = squawk.lint(script.text, version) if script.steps else ()
     for step in script.steps:
@@ -220,6 +236,9 @@ def _revisions(
         hazards = [h for each in statements for h in each.hazards]
         hazards += [h for sql in questdb for pattern, h in _QUESTDB_HAZARDS if pattern.search(sql)]
         hazards += [Hazard.MERGES_ROWS] * any(map(_merges_rows, step.questdb))
+        invalidated = chain.from_iterable(islice(of_operations, len(step.questdb)))
+        named = tuple(dict.fromkeys(invalidated))
+        hazards += [Hazard.INVALIDATES_VIEWS] * bool(named)
         if not _reversible(found):
             hazards.append(Hazard.NOT_REVERSIBLE)
         if drops and found.is_base:
@@ -233,6 +252,7 @@ def _revisions(
             hazards=tuple(dict.fromkeys(map(str, hazards))),
             lint=tuple(f"{f.rule}: {f.message}" for f in findings if f.line in lines),
             notes=(note,) if note and role_setup.APP_SETTING in step.sql else (),
+            views=named,
         )
 
 

@@ -296,7 +296,9 @@ def _shown(row: Row[Any], tables: Iterable[owned.Owned], live: Any) -> Shown:  #
             "role": str(found.role),
             "stands": stands is not None,
             "suspended": stands is not None and stands.suspended,
-            "rows": stands.row_count if stands else None,
+            "rows": stands.row_count if stands and not stands.unread else None,
+            "unread": stands.unread if stands else None,
+            "detached": [str(each) for each in stands.detached or ()] if stands else [],
             "first": stands.min_timestamp if stands else None,
             "last": stands.max_timestamp if stands else None,
         }

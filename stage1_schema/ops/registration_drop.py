@@ -57,7 +57,13 @@ class DropPlan:
         return f"dataset {self.slug}: PostgreSQL {counted}; QuestDB {self.series.summary}"
 
 
-def plan_drop(settings: Settings, name: str) -> DropPlan:
+def plan_drop(
+    settings: Settings,
+    name: str,
+    *,
+    give_up_detached: tuple[str, ...] = (),
+    allow: tuple[str, ...] = (),
+) -> DropPlan:
     """Return what `drop` would take, with counts; changes nothing. Raises Stage1Error."""
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
         row = connection.execute(_FIND, {"slug": name}).one_or_none()
@@ -67,7 +73,8 @@ def plan_drop(settings: Settings, name: str) -> DropPlan:
             (table, connection.execute(_count(table), {"id": row.dataset_id}).scalar_one())
             for table in _RECORDS
         )
-    return DropPlan(name, row.dataset_id, records, dropping.plan_dataset(settings, name))
+    tables = dropping.plan_dataset(settings, name, give_up_detached=give_up_detached, allow=allow)
+    return DropPlan(name, row.dataset_id, records, tables)
 
 
 def _count(table: str) -> Any:  # noqa: ANN401 - SQLAlchemy's clause
@@ -75,7 +82,11 @@ def _count(table: str) -> Any:  # noqa: ANN401 - SQLAlchemy's clause
 
 
 def confirm(intent: DropPlan, given: str | None) -> None:
-    """Raise ConfirmationError, with what would go, unless the slug was given."""
+    """Raise ConfirmationError, with what would go, unless the slug was given.
+
+    Raises QuestDBError where QuestDB's part is refused, whatever was given.
+    """
+    dropping.refuse(intent.series)
     if given != intent.slug:
         raise ConfirmationError(
             f"This takes away {intent.summary}. It was not confirmed.",

@@ -85,10 +85,13 @@ class Plan:
     def to_data(self, *, keep: bool) -> dict[str, Any]:
         """Return plain data for `--json`."""
         names = ("store", "table", "rows", "what_happens")
-        exact = [t.rows for t in self.postgres.tables] + [s.rows for s in self.series]
+        exact: list[tuple[int | None, tuple[str, ...]]] = [
+            (t.rows, ()) for t in self.postgres.tables
+        ]
+        exact += [(s.rows, s.detached) for s in self.series]
         tables = [
-            dict(zip(names, row, strict=True)) | {"rows": rows}
-            for row, rows in zip(self.rows(keep=keep), exact, strict=True)
+            dict(zip(names, row, strict=True)) | {"rows": rows, "detached": detached}
+            for row, (rows, detached) in zip(self.rows(keep=keep), exact, strict=True)
         ]
         data = {k: v for k, v in asdict(self).items() if k not in ("series", "recorded")}
         return data | {"keep": keep, "tables": tables}
@@ -178,7 +181,7 @@ def confirm(intent: Plan, confirmation: str | None, *, keep: bool = False) -> No
         return
     why = "was not confirmed" if confirmation is None else f"is not {confirmation!r}"
     raise ConfirmationError(
-        f"A reset drops {intent.summary(keep=keep)}. The database {intent.database} {why};"
+        f"A reset {'moves or ' * keep}drops {intent.summary(keep=keep)}. The database {intent.database} {why};"
         " nothing was changed.",
         next_step=f"to go on, run make reset CONFIRM={intent.database}"
         f" (stage1 reset --confirm {intent.database}).",
@@ -189,9 +192,7 @@ def refusals(settings: Settings, intent: Plan, *, keep: bool) -> tuple[str, ...]
     """Return what keeps a reset from starting, as sentences without their full stop."""
     with reading(settings.postgres) as connection:
         found = [*reset_postgres.refusals(connection, settings, intent.postgres, keep=keep)]
-    with plain_questdb_errors(), client(settings.questdb) as questdb:
-        found += reset_series.refusals(questdb, intent.dropped(keep=keep), keep=keep)
-    return tuple(found)
+    return (*found, *reset_series.refusals(intent.dropped(keep=keep), keep=keep))
 
 
 def run(

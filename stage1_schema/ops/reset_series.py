@@ -9,13 +9,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from questdb_ddl import DeclarationError, Kind, QueryError, drop, live_tables, quote, retire
-from questdb_ddl.apply import dropping_name
-from questdb_ddl.introspect import table_names
+from questdb_ddl.detached import LISTED
+from questdb_ddl.dropping import dropping_name
 from questdb_ddl.tables import SHARED_TABLES
 from stage1_schema.ops.series_names import is_kept_copy, named_for, origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from questdb_ddl import Client, LiveTable
 
@@ -36,20 +36,27 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Series:
-    """One existing table or view; `rows` is None where they cannot be counted."""
+    """One existing table or view; `rows` is None where they cannot be counted.
+
+    `detached` are its detached partitions, whose rows no count shows; `readers` the materialized
+    views that read it.
+    """
 
     name: str
     rows: int | None
     reason: Reason
     view: bool = False
     suspended: bool = False
+    detached: tuple[str, ...] = ()
+    readers: tuple[str, ...] = ()
 
     @property
     def counted(self) -> str:
         """The rows, for people."""
+        hidden = " + detached" if self.detached else ""
         if self.rows is None:
-            return "view" if self.view else "unknown"
-        return f"{self.rows:,}"
+            return ("view" if self.view else "unknown") + hidden
+        return f"{self.rows:,}{hidden}"
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,8 @@ def read(questdb: Client, recorded: Iterable[str]) -> tuple[Series, ...]:
     """
     records = {name.lower() for name in recorded}
     records |= {dropping_name(name) for name in records}
-    found = _counted(questdb, table_names(questdb))
-    return tuple(_series(name, found[name], records) for name in sorted(found, key=str.lower))
+    live = live_tables(questdb, counts=True)
+    return tuple(_series(live[name], records) for name in sorted(live))
 
 
 def is_dropped(series: Series, *, everything: bool, keep: bool) -> bool:
@@ -81,7 +88,7 @@ def is_dropped(series: Series, *, everything: bool, keep: bool) -> bool:
     return True
 
 
-def refusals(questdb: Client, dropped: Collection[Series], *, keep: bool) -> Iterator[str]:
+def refusals(dropped: Collection[Series], *, keep: bool) -> Iterator[str]:
     """Yield what would stop `clear` half-way, as sentences without their full stop."""
     for series in dropped if keep else ():
         if series.suspended:
@@ -92,9 +99,18 @@ def refusals(questdb: Client, dropped: Collection[Series], *, keep: bool) -> Ite
         elif series.rows is None and not series.view:
             yield f"QuestDB's {series.name} cannot be read, so its rows cannot be kept: use --drop"
     names = {series.name.lower() for series in dropped}
-    for view, base in _views(questdb):
-        if base.lower() in names and view.lower() not in names:
-            yield f"QuestDB's materialized view {view} reads {base}: drop the view first"
+    for series in dropped:
+        for view in series.readers:
+            if view.lower() not in names:
+                yield f"QuestDB's materialized view {view} reads {series.name}: drop the view first"
+        if series.detached:
+            name, more = series.name, len(series.detached) - LISTED
+            shown = ", ".join(series.detached[:LISTED]) + f" and {more:,} more" * (more > 0)
+            yield (
+                f"QuestDB's {name} has detached partitions ({shown}), whose rows no count shows:"
+                f" attach them, or lose them with stage1 questdb drop {name}"
+                f" --give-up-detached {name} --confirm {name}"
+            )
 
 
 def clear(
@@ -149,13 +165,18 @@ def left(
         time.sleep(_POLL_S)
 
 
-def _series(name: str, live: LiveTable | None, recorded: Collection[str]) -> Series:
-    view = live is not None and live.kind is not Kind.TABLE
-    rows = live.row_count if live is not None else None
-    if live is not None and rows is None and not view:
-        rows = 0
-    suspended = live is not None and live.suspended
-    return Series(name, rows, _reason(name.lower(), recorded), view, suspended)
+def _series(live: LiveTable, recorded: Collection[str]) -> Series:
+    view = live.kind is not Kind.TABLE
+    unknown = live.unread is not None or view
+    return Series(
+        live.name,
+        None if unknown else live.row_count or 0,
+        _reason(live.name.lower(), recorded),
+        view,
+        live.suspended,
+        tuple(map(str, live.detached or ())),
+        live.views or (),
+    )
 
 
 def _reason(name: str, recorded: Collection[str]) -> Reason:
@@ -170,26 +191,6 @@ def _reason(name: str, recorded: Collection[str]) -> Reason:
         whose = _reason(first, recorded)
         return whose if whose in (Reason.FOREIGN, Reason.KEPT) else Reason.UNFINISHED
     return Reason.NAMED if named_for(name) else Reason.FOREIGN
-
-
-def _counted(questdb: Client, names: Sequence[str]) -> dict[str, LiveTable | None]:
-    """Return the tables by name, None for each that cannot be read; halves find these."""
-    try:
-        live = live_tables(questdb, names, counts=True)
-    except (QueryError, DeclarationError):
-        if len(names) == 1:
-            return {names[0]: None}
-        half = len(names) // 2
-        return _counted(questdb, names[:half]) | _counted(questdb, names[half:])
-    return {name: live[name.lower()] for name in names if name.lower() in live}
-
-
-def _views(questdb: Client) -> list[tuple[str, str]]:
-    try:
-        rows = questdb.query("select view_name, base_table_name from materialized_views()")
-    except QueryError:  # QuestDB before 8.3 has none
-        return []
-    return [(str(row["view_name"]), str(row["base_table_name"])) for row in rows]
 
 
 def _drop_unreadable(questdb: Client, name: str) -> bool:

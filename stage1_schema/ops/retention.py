@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import text
 
-from questdb_ddl import PartitionBy, live_tables, suspects
+from questdb_ddl import PartitionBy, live_tables, suspects, unseen
 from questdb_ddl.names import literal, quote
 from questdb_ddl.plan import ahead_of
 from questdb_ddl.tables import RETENTION, TRADING_SIM_TRACES, WALKFORWARD_PREDICTIONS
@@ -24,12 +24,13 @@ from questdb_ddl.trim import UnfinishedTrim, unfinished_trims
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import ConfirmationError
 from stage1_schema.ops import owned, series
+from stage1_schema.ops.retention_checks import Checks, of_runs
 from stage1_schema.questdb import plain_questdb_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
     from questdb_ddl import Client, LiveTable
     from questdb_ddl.tables import Retention
@@ -64,7 +65,8 @@ _Item = TypeVar("_Item")
 class Going:
     """What goes of one table: `partitions` by name, `runs` by id, or all of it (neither).
 
-    `until` is the time of the last row of the partitions, as QuestDB writes it.
+    `until` is the time of the last row of the partitions, as QuestDB writes it; `views` are the
+    materialized views that are invalid afterwards.
     """
 
     table: str
@@ -73,6 +75,7 @@ class Going:
     partitions: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     until: str = ""
+    views: tuple[str, ...] = ()
 
     @property
     def how(self) -> str:
@@ -81,13 +84,20 @@ class Going:
             return f"drop {len(self.partitions)} partitions"
         return f"leave out {len(self.runs)} runs" if self.runs else "drop the table"
 
+    def where(self, table: LiveTable) -> str:
+        """Return the SQL condition on the rows that go, empty for all of `table`."""
+        if self.partitions:
+            return f"{quote(table.designated_timestamp or '')} <= {literal(self.until)}"
+        return of_runs(self.runs)
+
 
 @dataclass(frozen=True)
 class RetentionPlan:
     """What goes, what is refused and why, and rows of runs that PostgreSQL does not know.
 
+    `foreign` are tables that a run names and that do not hold what a run's table does: they stay.
     `unfinished` are trims that were interrupted: they are finished first, and until then nothing
-    else goes of their tables.
+    else goes of their tables. Detached partitions of the tables in `give_up_detached` may be lost.
     """
 
     database: str
@@ -95,6 +105,8 @@ class RetentionPlan:
     refusals: tuple[str, ...]
     unknown: tuple[str, ...]
     unfinished: tuple[UnfinishedTrim, ...] = ()
+    give_up_detached: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -106,49 +118,105 @@ class RetentionPlan:
         return asdict(self)
 
 
-def plan(settings: Settings, now: datetime | None = None) -> RetentionPlan:
-    """Return what the policy lets go; changes nothing. Raises Stage1Error."""
+def plan(
+    settings: Settings,
+    now: datetime | None = None,
+    *,
+    give_up_detached: tuple[str, ...] = (),
+    allow: Collection[str] = (),
+    parquet: bool = True,
+    writers_stopped: bool = False,
+) -> RetentionPlan:
+    """Return what the policy lets go; changes nothing. Raises Stage1Error.
+
+    What `apply` would refuse with the same options is among the refusals. `allow` takes
+    `invalidates materialized views`.
+    """
     now = now or datetime.now(UTC)
     with plain_errors(settings.postgres), engine(settings.postgres).connect() as connection:
-        rows = connection.execute(_RUNS).all()
-        created = {row.run_id: row.created_at for row in rows}
-        simulated = {row.run_id: row.simulated_at for row in rows}
+        runs = connection.execute(_RUNS).all()
         per_run = _per_run_tables(connection, now)
-    going: list[Going] = []
-    refusals: list[str] = []
-    unknown: list[str] = []
     with plain_questdb_errors(), series.long_client(settings) as questdb:
         unfinished = tuple(t for t in unfinished_trims(questdb) if t.table in RUN_TABLES)
-        live = live_tables(questdb, [*RETENTION, *per_run], counts=True)
-        for name, rule in RETENTION.items():
-            if (table := live.get(name)) is None or not table.row_count:
-                continue
-            if name in {trim.table for trim in unfinished}:
-                continue
-            if table.suspended:
-                refusals.append(f"{name} is suspended; {table.remedy}")
-            elif rule.counted_from == "row":
-                refusal = _ahead(questdb, table, now) or _wrong_unit(questdb, table)
-                refusals += [refusal] if refusal else []
-                going += [] if refusal else _old_months(questdb, table, rule, now)
-            else:
-                runs = created if name == WALKFORWARD_PREDICTIONS.name else simulated
-                found, lost = _old_runs(questdb, table, rule, now, runs)
-                going += found
-                unknown += lost
-        for name, why in per_run.items():
-            if (table := live.get(name)) is None or not table.row_count:
-                continue
-            if table.suspended:
-                refusals.append(f"{name} is suspended; {table.remedy}")
-            else:
-                going.append(Going(table.name, table.row_count, why))
+        busy = {trim.table for trim in unfinished}
+        names = [name for name in RETENTION if name not in busy]
+        live = live_tables(
+            questdb, [*names, *(each.table.name for each, _ in per_run)], counts=True
+        )
+        look = _Look(questdb, now, give_up_detached)
+        for table in (live[name] for name in names if name in live):
+            look.at_shared(table, runs)
+        for owner, why in per_run:
+            if owner.table.name.lower() in live:
+                look.at_own(live[owner.table.name.lower()], owner, why)
+        checks = Checks(
+            questdb,
+            allow=allow,
+            parquet=parquet,
+            writers_stopped=writers_stopped,
+            give_up_detached=give_up_detached,
+        )
+        going, refused = checks.split(look.going, live)
+        refusals = (*look.refusals, *refused, *checks.of_unfinished(unfinished))
     return RetentionPlan(
-        settings.postgres.database, tuple(going), tuple(refusals), tuple(unknown), unfinished
+        settings.postgres.database,
+        tuple(going),
+        refusals,
+        tuple(look.unknown),
+        unfinished,
+        give_up_detached,
+        tuple(look.foreign),
     )
 
 
-def _per_run_tables(connection: Connection, now: datetime) -> dict[str, str]:
+class _Look:
+    """What was found so far: what is past its time, what is refused, and what stays."""
+
+    def __init__(self, questdb: Client, now: datetime, given_up: tuple[str, ...]) -> None:
+        self.questdb = questdb
+        self.now = now
+        self.given_up = given_up
+        self.going: list[Going] = []
+        self.refusals: list[str] = []
+        self.unknown: list[str] = []
+        self.foreign: list[str] = []
+
+    def at_shared(self, table: LiveTable, runs: Sequence[Row[Any]]) -> None:
+        rule = RETENTION[table.name.lower()]
+        if refusal := _unseen(table, self.given_up):
+            self.refusals.append(refusal)
+        elif not table.row_count:
+            return
+        elif rule.counted_from == "run":
+            own = table.name.lower() == WALKFORWARD_PREDICTIONS.name
+            ages = {row.run_id: row.created_at if own else row.simulated_at for row in runs}
+            going, unknown = _old_runs(self.questdb, table, rule, self.now, ages)
+            self.going += going
+            self.unknown += unknown
+        elif refusal := _ahead(self.questdb, table, self.now) or _wrong_unit(self.questdb, table):
+            self.refusals.append(refusal)
+        else:
+            self.going += _old_months(self.questdb, table, rule, self.now)
+
+    def at_own(self, table: LiveTable, owner: owned.Owned, why: str) -> None:
+        if foreign := owner.foreign(table):
+            self.foreign.append(f"{table.name}: {foreign}")
+        elif refusal := _unseen(table, self.given_up):
+            self.refusals.append(refusal)
+        elif table.row_count:
+            self.going.append(Going(table.name, table.row_count, why))
+
+
+def _unseen(table: LiveTable, given_up: Collection[str]) -> str | None:
+    """Return why `table` holds rows that no query sees, None where it does not."""
+    if table.unread:
+        return f"{table.name} cannot be read: {table.unread}"
+    if table.suspended:
+        return f"{table.name} is suspended; {table.remedy}"
+    return unseen(table, given_up)
+
+
+def _per_run_tables(connection: Connection, now: datetime) -> list[tuple[owned.Owned, str]]:
     """Return the tables of single runs and simulations past their time, with the reason.
 
     A name that a younger run uses too stays.
@@ -158,14 +226,15 @@ def _per_run_tables(connection: Connection, now: datetime) -> dict[str, str]:
         if row.name:
             name = row.name.lower()
             created[name] = max(row.created_at, created.get(name, row.created_at))
-    old = {}
+    old = []
     for found in owned.read(connection).owned:
         rules, name = [_PER_RUN.get(c.role) for c in found.claims], found.table.name.lower()
         days = max((rule.days for rule in rules if rule), default=0)
         if not all(rules) or not days or name not in created:
             continue  # it holds a dataset's bars too, or nobody claims it
         if created[name] < now - timedelta(days=days):
-            old[name] = f"its run was created {created[name]:%Y-%m-%d}, over {days} days ago"
+            why = f"its run was created {created[name]:%Y-%m-%d}, over {days} days ago"
+            old.append((found, why))
     return old
 
 
@@ -216,9 +285,10 @@ _NAME = {
 
 
 def partitions(questdb: Client, table: LiveTable) -> list[Partition]:
-    """Return the partitions of `table`, the oldest first."""
+    """Return the partitions of `table` that queries see, the oldest first."""
     rows = questdb.query(
         f"select name, maxTimestamp, numRows from table_partitions({literal(table.name)})"
+        " where not detached"
     )
     length = _NAME.get(table.partition_by)
     parts = sorted((str(r["name"])[:length], str(r["maxTimestamp"]), r["numRows"]) for r in rows)

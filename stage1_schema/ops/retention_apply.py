@@ -17,6 +17,7 @@ from questdb_ddl import (
     QuestDBDDLError,
     VerificationFailed,
     live_tables,
+    refuse_detached,
     render,
     retired_name,
 )
@@ -29,6 +30,7 @@ from stage1_schema.errors import QuestDBError, Stage1Error, VerificationError
 from stage1_schema.locks import alone_with_series
 from stage1_schema.ops import owned, series
 from stage1_schema.ops.retention import RUN_TABLES, partitions
+from stage1_schema.ops.retention_checks import makes_parquet, of_runs
 from stage1_schema.ops.retention_record import Entry, Record, State
 
 if TYPE_CHECKING:
@@ -65,7 +67,12 @@ def apply(
             series.long_client(settings) as questdb,
         ):
             work = _Work(
-                questdb, record, progress, parquet=parquet, writers_stopped=writers_stopped
+                questdb,
+                record,
+                progress,
+                parquet=parquet,
+                writers_stopped=writers_stopped,
+                give_up_detached=intent.give_up_detached,
             )
             work.finish()
             for going in intent.going:
@@ -89,13 +96,15 @@ class _Work:
         *,
         parquet: bool,
         writers_stopped: bool,
+        give_up_detached: tuple[str, ...],
     ) -> None:
         self.questdb = questdb
         self.record = record
         self.progress = progress
         self.parquet = parquet
         self.writers_stopped = writers_stopped
-        if parquet and not b"".join(questdb.stream("select 1 one", "parquet")).startswith(b"PAR1"):
+        self.given_up = give_up_detached
+        if parquet and not makes_parquet(questdb):
             raise QuestDBError(
                 f"QuestDB {questdb.server_version()} exports no Parquet.", next_step="add --csv."
             )
@@ -119,18 +128,25 @@ class _Work:
     def take(self, going: Going) -> None:
         """Take away what goes of one table."""
         self.questdb.wait_for(going.table)
+        views = live_tables(self.questdb, [going.table], parquet=True)[going.table.lower()].views
+        if new := sorted({*(views or ())} - {*going.views}):
+            raise PlanRefused(
+                f"{going.table} has materialized views that were not planned for "
+                f"({', '.join(new)}): they would be invalid."
+            )
         if going.partitions:
             self._take_partitions(going)
             return
         if not self.parquet:
             columns = self._live(going.table).columns
-            refuse_rounding(self.questdb, going.table, columns, _of(going.runs))
+            refuse_rounding(self.questdb, going.table, columns, of_runs(going.runs))
         if going.runs:
             self._trim(self._begin(going.table, going.why, runs=going.runs))
             return
         reasons = [] if self.writers_stopped else list(endangered_writers(self.questdb))
         if reasons:
             raise PlanRefused(f"{going.table} is not set aside: {'; '.join(reasons)}.")
+        refuse_detached(self.questdb, [going.table], self.given_up)
         aside = retired_name(going.table, datetime.now(UTC))
         entry = self._begin(going.table, going.why, aside=aside)
         self.questdb.execute(render.rename_table(going.table, aside))
@@ -148,7 +164,7 @@ class _Work:
 
     def _count(self, table: str, runs: tuple[str, ...]) -> int:
         self.questdb.wait_for(table)
-        where = f" where {_of(runs)}" if runs else ""
+        where = f" where {of_runs(runs)}" if runs else ""
         rows = self.questdb.query(f"select count() as rows from {quote(table)}{where}")
         return int(rows[0]["rows"])
 
@@ -171,12 +187,11 @@ class _Work:
     # Partitions
 
     def _take_partitions(self, going: Going) -> None:
-        stamp = quote(self._live(going.table).designated_timestamp or "")
         entry = Entry(
             self.record.new_id(going.table), State.BEGUN, going.table, going.why,
             partitions=going.partitions,
         )  # fmt: skip
-        where = f"{stamp} <= {literal(going.until)}"
+        where = going.where(self._live(going.table))
         entry, written = self._archive(entry, going.table, where, going.rows)
         self._unchanged(entry, written, where)
         listed = ", ".join(map(literal, entry.partitions))
@@ -222,13 +237,18 @@ class _Work:
         if found is None:
             raise Stage1Error(f"{entry.table} is no shared table.")
         done = trim(
-            self.questdb, found.table, "run_id", entry.runs, writers_stopped=self.writers_stopped
+            self.questdb,
+            found.table,
+            "run_id",
+            entry.runs,
+            writers_stopped=self.writers_stopped,
+            give_up_detached=self.given_up,
         )
         self._archive_aside(replace(entry, runs=done.values, aside=done.kept_as or ""))
 
     def _archive_aside(self, entry: Entry) -> None:
         self.questdb.wait_for(entry.aside)
-        self._drop_aside(self._archive(entry, entry.aside, _of(entry.runs))[0])
+        self._drop_aside(self._archive(entry, entry.aside, of_runs(entry.runs))[0])
 
     def _drop_aside(self, entry: Entry) -> None:
         if (now := self._count(entry.aside, entry.runs)) != entry.rows:
@@ -237,6 +257,8 @@ class _Work:
                 "writes there. Nothing of it was dropped.",
                 next_step=_AGAIN,
             )
+        if entry.table.lower() not in map(str.lower, self.given_up):
+            refuse_detached(self.questdb, [entry.aside], self.given_up)
         self.questdb.execute(render.drop_table(entry.aside))
         self.record.note(entry, State.GONE)
 
@@ -268,7 +290,3 @@ class _Work:
             self.record.note(entry, State.KEPT, "rows came after they were archived")
             again = self._begin(entry.table, entry.why, runs=entry.runs, aside=entry.aside)
             self._archive_aside(again)
-
-
-def _of(runs: tuple[str, ...]) -> str:
-    return f"run_id in ({', '.join(map(literal, runs))})" if runs else ""

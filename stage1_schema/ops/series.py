@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from questdb_ddl import (
     Client,
+    DeclarationError,
     Hazard,
     Plan,
+    QueryError,
     QuestDBDDLError,
     Step,
     Symbol,
@@ -65,7 +67,13 @@ class SeriesPlan:
         """Return plain data for `--json`."""
         return {
             "steps": [
-                {"table": s.table, "sql": s.sql, "reason": s.reason, "hazards": list(s.hazards)}
+                {
+                    "table": s.table,
+                    "sql": s.sql,
+                    "reason": s.reason,
+                    "hazards": list(s.hazards),
+                    "views": list(s.views),
+                }
                 for s in self.plan.steps
             ],
             "refusals": [{"table": r.table, "reason": r.reason} for r in self.plan.refusals],
@@ -170,13 +178,22 @@ def long_client(settings: Settings) -> Client:
 
 
 def plan_rebuild(
-    settings: Settings, name: str, *, fix_timestamps: bool, writers_stopped: bool
+    settings: Settings,
+    name: str,
+    *,
+    fix_timestamps: bool,
+    writers_stopped: bool,
+    give_up_detached: Collection[str] = (),
 ) -> RebuildPlan:
     """Return what a rebuild of `name` would do; changes nothing. Raises Stage1Error."""
     table = declaration_of(settings, name)
     with plain_questdb_errors(), long_client(settings) as questdb:
         intent = plan_of_rebuild(
-            questdb, table, fix_timestamps=fix_timestamps, writers_stopped=writers_stopped
+            questdb,
+            table,
+            fix_timestamps=fix_timestamps,
+            writers_stopped=writers_stopped,
+            give_up_detached=give_up_detached,
         )
         return replace(intent, refusals=(*intent.refusals, *_merged_series(questdb, table)))
 
@@ -187,6 +204,7 @@ def rebuild(
     *,
     fix_timestamps: bool = False,
     writers_stopped: bool = False,
+    give_up_detached: Collection[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Rebuilt:
     """Rebuild the table `name`, or finish what was begun. Raises Stage1Error."""
@@ -204,6 +222,7 @@ def rebuild(
             progress,
             fix_timestamps=fix_timestamps,
             writers_stopped=writers_stopped,
+            give_up_detached=give_up_detached,
         )
 
 
@@ -232,7 +251,9 @@ def _merged_series(questdb: Client, table: Table) -> Iterator[str]:
         )
 
 
-def drop_old(settings: Settings, name: str, old: str) -> int:
+def drop_old(
+    settings: Settings, name: str, old: str, *, give_up_detached: Collection[str] = ()
+) -> int:
     """Drop an old table that a rebuild kept, named as confirmation; returns its rows."""
     try:
         with alone_with_series(settings.postgres), long_client(settings) as questdb:
@@ -243,7 +264,7 @@ def drop_old(settings: Settings, name: str, old: str) -> int:
                     f"{old} is no old table of {name}; there is {listed}.",
                     next_step=f"stage1 questdb rebuild {name} --drop-old <one of these>.",
                 )
-            return drop_kept(questdb, name, old)
+            return drop_kept(questdb, name, old, give_up_detached=give_up_detached)
     except QuestDBDDLError as error:
         raise QuestDBError(str(error)) from error
 
@@ -281,7 +302,11 @@ def diagnose(
         for table in declarations.tables:
             if stands := standing.get(table.name.lower()):
                 progress(table.name)
-                intent = plan_of_rebuild(questdb, table, writers_stopped=True)
+                try:
+                    intent = plan_of_rebuild(questdb, table, writers_stopped=True)
+                except (QueryError, DeclarationError) as error:
+                    found.append(Diagnosis(table.name, 0, 0, "", str(error).rstrip(".")))
+                    continue
                 repeated = intent.rows - intent.keys
                 times = str(intent.suspects)
                 unread = "" if intent.target else "; ".join(intent.refusals) or _UNDER_WAY

@@ -82,7 +82,7 @@ def _row_counts(series: Series) -> Iterator[tuple[str, str]]:
     for each in series.recorded:
         live = series.live.get(each.key)
         # A table of several datasets holds the rows of all.
-        if live is None or each.rows is None or claims[each.key] > 1:
+        if live is None or live.unread or each.rows is None or claims[each.key] > 1:
             continue
         if live.row_count != each.rows:
             told = f"dataset {each.dataset} records {each.rows:,} rows"
@@ -95,19 +95,43 @@ def _suspended(series: Series) -> Iterator[tuple[str, str]]:
             yield series.live[name].name, "what is written to it is not applied"
 
 
+def _unread(series: Series) -> Iterator[tuple[str, str]]:
+    for _, live in sorted(series.live.items()):
+        if live.unread:
+            yield live.name, live.unread
+
+
+def _detached(series: Series) -> Iterator[tuple[str, str]]:
+    for _, live in sorted(series.live.items()):
+        if live.detached:
+            yield live.name, f"partitions {', '.join(map(str, live.detached))}"
+
+
+def _invalid_views(series: Series) -> Iterator[tuple[str, str]]:
+    for _, live in sorted(series.live.items()):
+        if live.invalid:
+            yield live.name, live.invalid
+
+
 def _times(series: Series) -> Iterator[tuple[str, str]]:
     for table in series.declared:
         live = series.live.get(table.name.lower())
-        if live is None or live.designated_timestamp is None or not live.row_count:
+        if live is None or live.unread or not (live.designated_timestamp and live.row_count):
             continue
         if wrong := str(suspects(series.questdb, live)):
             yield live.name, wrong
 
 
 CHECKS: Mapping[str, tuple[str, Callable[[Series], Iterator[tuple[str, str]]]]] = {
+    "questdb_detached": ("Tables with detached partitions, whose rows no query sees.", _detached),
+    "questdb_invalid_views": (
+        "Materialized views that are no longer refreshed.",
+        _invalid_views,
+    ),
     "questdb_missing_tables": ("Tables that a dataset records and QuestDB lacks.", _missing_tables),
     "questdb_row_counts": ("Tables with more or fewer rows than their dataset says.", _row_counts),
     "questdb_suspended": ("Tables that stopped applying what is written to them.", _suspended),
+    "questdb_unread": ("Tables that cannot be read, and why.", _unread),
     "questdb_times": ("Tables with rows in 1970, ahead of the clock or after 5138.", _times),
 }
 """By name: what it finds, and how; a check yields a table's name and what is wrong with it."""

@@ -89,8 +89,9 @@ def read(settings: QuestDBSettings, *, files_limit: int | None = None) -> Server
         tables = questdb.query("select count() as n from tables()")[0]["n"]
         values = {str(row["property_path"]): str(row["value"]) for row in rows}
         files = tables * FILES_PER_TABLE
-        findings = [*_settings(values), *_files(tables, files, files_limit)]
-        return ServerCheck(_version(questdb), tuple(findings), tables, files, files_limit)
+        findings = [*_version(questdb), *_settings(values), *_files(tables, files, files_limit)]
+        version = questdb.server_version()
+        return ServerCheck(version, tuple(findings), tables, files, files_limit)
 
 
 def _limit_here(url: str) -> int | None:
@@ -112,8 +113,13 @@ def _limit_here(url: str) -> int | None:
     return None
 
 
-def _version(questdb: Client) -> str:
-    return questdb.server_version()
+def _version(questdb: Client) -> Iterator[Finding]:
+    from questdb_ddl import versions  # noqa: PLC0415 - as in stage1_schema.questdb
+
+    if why := versions.untested(questdb):
+        newest = ".".join(map(str, versions.NEWEST_TESTED))
+        why = f"{why}: a backup of it cannot be verified"
+        yield Finding("version", questdb.server_version(), f"at most {newest}", why, must=False)
 
 
 def _settings(values: Mapping[str, str]) -> Iterator[Finding]:

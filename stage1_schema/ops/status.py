@@ -61,15 +61,21 @@ class QuestDBTable:
     ttl_months: int | None
     first: str | None
     last: str | None
+    detached: tuple[str, ...] = ()
+    unread: str | None = None
 
 
 @dataclass(frozen=True)
 class QuestDBStatus:
-    """The QuestDB side. `error` is set, and the rest empty, when it cannot be reached."""
+    """The QuestDB side. `error` is set, and the rest empty, when it cannot be reached.
+
+    `untested` says that the server is newer than the newest one that was tested.
+    """
 
     where: str
     local: bool
     version: str | None = None
+    untested: str | None = None
     tables: tuple[QuestDBTable, ...] = ()
     drift: tuple[str, ...] = ()
     error: str | None = None
@@ -84,10 +90,16 @@ class Status:
 
     @property
     def healthy(self) -> bool:
-        """True when both stores answer, stand at head as it is now, and show no drift."""
+        """True when both stores answer, stand at head as it is now, and show no drift.
+
+        A QuestDB table that cannot be read makes it False.
+        """
         sides = (self.postgres, self.questdb)
-        return not any(side.error or side.drift for side in sides) and (
-            self.postgres.revision == self.postgres.head and not self.postgres.changed
+        unread = any(table.unread for table in self.questdb.tables)
+        return (
+            not unread
+            and not any(side.error or side.drift for side in sides)
+            and (self.postgres.revision == self.postgres.head and not self.postgres.changed)
         )
 
     def to_data(self) -> dict[str, Any]:
@@ -155,7 +167,7 @@ def _recorded(settings: Settings, standing: Iterable[str]) -> tuple[Table, ...]:
 
 
 def _questdb(settings: Settings, *, with_records: bool) -> QuestDBStatus:
-    from questdb_ddl import live_tables  # noqa: PLC0415 - PostgreSQL may be all that answers
+    from questdb_ddl import live_tables, untested  # noqa: PLC0415 - PostgreSQL may be all that answers
 
     with plain_questdb_errors(), client(settings.questdb) as questdb:
         version = questdb.server_version()
@@ -164,6 +176,7 @@ def _questdb(settings: Settings, *, with_records: bool) -> QuestDBStatus:
             where=settings.questdb.where,
             local=settings.questdb.local,
             version=version,
+            untested=untested(questdb),
             tables=tuple(_questdb_table(table) for _, table in sorted(live.items())),
             drift=drift.questdb(live, _recorded(settings, live) if with_records else ()),
         )
@@ -179,4 +192,6 @@ def _questdb_table(live: LiveTable) -> QuestDBTable:
         ttl_months=live.ttl_months,
         first=live.min_timestamp,
         last=live.max_timestamp,
+        detached=tuple(map(str, live.detached or ())),
+        unread=live.unread,
     )

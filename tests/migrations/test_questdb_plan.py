@@ -37,6 +37,7 @@ def planned(head, checkout, monkeypatch):
 
 EQUITY = TRADING_SIM_EQUITY.name
 NARROW = f'op.alter_questdb_column("{EQUITY}", "equity", "LONG", existing="DOUBLE")'
+NOCACHE = "SYMBOL NOCACHE"
 RETIRE_KEY = f'op.retire_questdb_column("{EQUITY}", "mode", "SYMBOL")'
 
 
@@ -101,3 +102,42 @@ def test_plan_names_what_a_change_of_questdb_costs(planned):
     }
     for does, hazard in changes.items():
         assert planned(does).hazards == (hazard,)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("does", "invalidates"),
+    [
+        (f'op.add_questdb_column("{EQUITY}", "x", "LONG")', False),
+        (
+            f'op.alter_questdb_column("{EQUITY}", "mode", "SYMBOL NOCACHE", existing="SYMBOL")',
+            False,
+        ),
+        (f'op.alter_questdb_table("{EQUITY}", dedup_keys=[], existing={{}})', False),
+        (f'op.retire_questdb_column("{EQUITY}", "equity", "DOUBLE")', True),
+        (f'op.rename_questdb_table("{EQUITY}", "equity")', True),
+        (f'op.retire_questdb_table("{EQUITY}")', True),
+    ],
+    ids=["add", "symbol", "keys", "retire column", "rename", "retire table"],
+)
+def test_plan_names_the_views_that_a_revision_invalidates(planned, questdb, does, invalidates):
+    if questdb.version_numbers() < (9,):
+        pytest.skip("QuestDB 8.2 has no materialized views")
+    questdb.execute(
+        f"CREATE MATERIALIZED VIEW v_daily AS (SELECT timestamp, max(drawdown) m FROM {EQUITY}"
+        " SAMPLE BY 1d) PARTITION BY MONTH"
+    )
+    made = planned(does)
+    questdb.execute("DROP MATERIALIZED VIEW v_daily")
+    assert made.revisions[0].views == (("v_daily",) if invalidates else ())
+    assert ("invalidates materialized views" in made.hazards) is invalidates
+
+
+def test_a_detached_partition_stops_the_plan(planned, questdb):
+    questdb.execute(
+        f"INSERT INTO {EQUITY} (timestamp, equity) VALUES ('2020-01-01', 1), ('2020-02-01', 1)"
+    )
+    questdb.execute(f"ALTER TABLE {EQUITY} DETACH PARTITION LIST '2020-01'")
+    questdb.wait_for(EQUITY)
+    with pytest.raises(Stage1Error, match=f"2020-01 .1 row.*Next: .*--give-up-detached {EQUITY}"):
+        planned(f'op.retire_questdb_table("{EQUITY}")')

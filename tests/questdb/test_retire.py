@@ -18,7 +18,7 @@ from questdb_ddl import (
     retire,
     retired_name,
 )
-from questdb_ddl.apply import dropping_name
+from questdb_ddl.dropping import dropping_name
 
 NOW = datetime(2025, 3, 1, 12, 30, 15, tzinfo=UTC)
 

@@ -8,7 +8,13 @@ import urllib3
 from questdb_ddl import ensure_table
 from questdb_ddl.tables import SHARED_TABLES
 from stage1_schema.connect import connect
+from stage1_schema.ops import registration
 from stage1_schema.settings import QuestDBSettings
+
+OLD_RUN, NEW_RUN = "11111111-1111-4111-8111-111111111111", "22222222-1111-4111-8111-111111111111"
+
+OLD_SERVERS = {"parquet": False, "writers_stopped": True}
+"""Options of retention with which it works on every version."""
 
 
 @pytest.fixture
@@ -46,3 +52,14 @@ def lines(questdb):
             questdb.wait_for(name)
 
     return lines
+
+
+@pytest.fixture
+def runs(stores, execute):
+    intent, _ = registration.create(stores, "btc", registration.Attributes())
+    for run, days, name in ((OLD_RUN, 400, "btc_run1"), (NEW_RUN, 0, "btc_run2")):
+        execute(
+            "INSERT INTO walkforward_runs (run_id, dataset_id, prediction_measurement, created_at)"
+            " VALUES (%s, %s, %s, now() - make_interval(days => %s))",
+            run, intent.dataset_id, name, days,
+        )  # fmt: skip

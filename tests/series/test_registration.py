@@ -231,7 +231,7 @@ def test_two_datasets_in_one_table_are_told_and_neither_is_dropped_with_the_othe
     for _ in range(2):
         lines(*sent)
     intent = registration_drop.plan_drop(stores, "a")
-    assert "left, because others claim it too: Shared_ind (b)" in intent.summary
+    assert "left: Shared_ind (claimed by b too)" in intent.summary
     assert [target.table for target in intent.series.targets] == ["ohlcv_a"]
     registration_drop.drop(stores, intent, keep=False, directory=tmp_path)
     assert questdb.query("select dataset_id, rsi from Shared_ind order by rsi") == [

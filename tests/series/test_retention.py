@@ -9,14 +9,14 @@ from questdb_ddl import Client, drop, ensure_table, live_tables
 from questdb_ddl.export import Held, read_parquet
 from questdb_ddl.tables import SHARED_TABLES
 from stage1_schema.errors import ConfirmationError, QuestDBError, VerificationError
-from stage1_schema.ops import registration, retention, retention_apply
+from stage1_schema.ops import retention, retention_apply
 from stage1_schema.servers.binaries import questdb_jar
 from stage1_schema.servers.questdb import LocalQuestDB
 from stage1_schema.settings import QuestDBSettings
+from tests.series.conftest import NEW_RUN, OLD_RUN
 
 NOW = datetime.now(UTC).replace(hour=12)
 LIMIT = NOW - timedelta(days=730)
-OLD_RUN, NEW_RUN = "11111111-1111-4111-8111-111111111111", "22222222-1111-4111-8111-111111111111"
 
 
 def ns(moment):
@@ -31,17 +31,6 @@ def bar(moment, dataset="a"):
 def prediction(run, index, moment):
     tags = f"run_id={run},fold=0,dataset=a,target=t"
     return f"walkforward_predictions,{tags} bar_index={index}i,prediction=0.5 {ns(moment)}"
-
-
-@pytest.fixture
-def runs(stores, execute):
-    intent, _ = registration.create(stores, "btc", registration.Attributes())
-    for run, days, name in ((OLD_RUN, 400, "btc_run1"), (NEW_RUN, 0, "btc_run2")):
-        execute(
-            "INSERT INTO walkforward_runs (run_id, dataset_id, prediction_measurement, created_at)"
-            " VALUES (%s, %s, %s, now() - make_interval(days => %s))",
-            run, intent.dataset_id, name, days,
-        )  # fmt: skip
 
 
 def rows(questdb, table):
@@ -225,7 +214,12 @@ def test_a_server_without_parquet_says_so(tmp_path_factory, stores, tmp_path):
         questdb.execute(f"INSERT INTO indicator_bars (dataset, timestamp) VALUES ('a', '{old}')")
         questdb.wait_for("indicator_bars")
         there = replace(stores, questdb=QuestDBSettings(server.url))
-        intent = retention.plan(there)
+        refused = retention.plan(there)
+        assert (refused.going, refused.refusals) == (
+            (),
+            ("QuestDB 9.0.3 exports no Parquet; add --csv",),
+        )
+        intent = retention.plan(there, parquet=False)
         with pytest.raises(QuestDBError, match=r"9.0.3 exports no Parquet. Next: add --csv"):
             retention_apply.apply(there, intent, tmp_path)
         (gone,) = retention_apply.apply(there, intent, tmp_path, parquet=False)
@@ -261,15 +255,18 @@ def test_a_table_is_not_set_aside_while_tcp_writers_may_write(stores, runs, tmp_
         Client(server.url) as questdb,
     ):
         questdb.execute(
-            "CREATE TABLE btc_run1 (n LONG, timestamp TIMESTAMP) TIMESTAMP(timestamp)"
-            " PARTITION BY MONTH WAL"
+            "CREATE TABLE btc_run1 (bar_index LONG, fold_number LONG, prediction DOUBLE,"
+            " timestamp TIMESTAMP) TIMESTAMP(timestamp) PARTITION BY MONTH WAL"
         )
-        questdb.execute("INSERT INTO btc_run1 VALUES (1, '2025-01-01')")
+        questdb.execute("INSERT INTO btc_run1 VALUES (1, 0, 0.5, '2025-01-01')")
         questdb.wait_for("btc_run1")
         there = replace(stores, questdb=QuestDBSettings(server.url))
+        refused = retention.plan(there)
+        assert refused.going == ()
+        assert "btc_run1: the server takes ILP over TCP" in refused.refusals[0]
+        intent = retention.plan(there, writers_stopped=True)
         with pytest.raises(QuestDBError, match=r"btc_run1 is not set aside: .* ILP over TCP"):
-            retention_apply.apply(there, retention.plan(there), tmp_path)
+            retention_apply.apply(there, intent, tmp_path)
         assert rows(questdb, "btc_run1") == 1
-        intent = retention.plan(there)
         (gone,) = retention_apply.apply(there, intent, tmp_path, writers_stopped=True)
         assert gone.rows == 1

@@ -14,7 +14,6 @@ from tests.series.test_retention import (
     NOW,
     OLD_RUN,
     prediction,
-    runs,  # noqa: F401 - a fixture
 )
 
 TEXT = (Path(__file__).parents[2] / "docs" / "retention.md").read_text(encoding="utf-8")
@@ -26,7 +25,7 @@ def test_the_policy_is_the_declared_one():
     assert f"At most {retention.PER_PASS} partitions" in TEXT
 
 
-def test_the_example_brings_an_archive_back(stores, questdb, lines, runs, tmp_path):  # noqa: F811
+def test_the_example_brings_an_archive_back(stores, questdb, lines, runs, tmp_path):
     lines(
         *(
             prediction(run, i, NOW - timedelta(days=40 * i, microseconds=i))

@@ -30,7 +30,6 @@ from tests.series.test_retention import (
     ns,
     prediction,
     rows,
-    runs,  # noqa: F401 - a fixture
 )
 
 rebuild_run = importlib.import_module("questdb_ddl.rebuild_run")
@@ -50,7 +49,10 @@ KINDS = {
     ),
     "table": (
         "btc_run1",
-        [f"btc_run1 bar_index={i}i,fold_number=0i {ns(NOW) + i * 1000}" for i in range(3)],
+        [
+            f"btc_run1 bar_index={i}i,fold_number=0i,prediction=0.5 {ns(NOW) + i * 1000}"
+            for i in range(3)
+        ],
     ),
 }
 
@@ -301,7 +303,7 @@ def late(monkeypatch, lines, kind, state):
     sent = {
         "partitions": bar(LIMIT - timedelta(days=80), dataset="late"),
         "runs": prediction(OLD_RUN, 77, NOW - timedelta(hours=1)),
-        "table": f"btc_run1 bar_index=7i,fold_number=0i {ns(NOW) + 7000}",
+        "table": f"btc_run1 bar_index=7i,fold_number=0i,prediction=0.5 {ns(NOW) + 7000}",
     }[kind]
     note = Record.note
 
