@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from stage1_schema.alembic_plugin import limits, preflight, standing
+from stage1_schema.alembic_plugin import limits, standing
 from stage1_schema.alembic_plugin.upgrade_lock import UpgradeLock
 from stage1_schema.connect import connect, engine, plain_errors, reading
 from stage1_schema.errors import ConfirmationError, Stage1Error
@@ -157,7 +157,6 @@ def plan(settings: Settings, *, everything: bool = False) -> Plan:
     """
     head = migrate.head()
     with reading(settings.postgres) as connection:
-        preflight.postgres(connection, settings.postgres)
         found = reset_postgres.look(connection)
         recorded = recorded_tables(connection)
     with plain_questdb_errors(), client(settings.questdb) as questdb:
@@ -181,8 +180,8 @@ def confirm(intent: Plan, confirmation: str | None, *, keep: bool = False) -> No
         return
     why = "was not confirmed" if confirmation is None else f"is not {confirmation!r}"
     raise ConfirmationError(
-        f"A reset {'moves or ' * keep}drops {intent.summary(keep=keep)}. The database {intent.database} {why};"
-        " nothing was changed.",
+        f"A reset {'moves or ' * keep}drops {intent.summary(keep=keep)}."
+        f" The database {intent.database} {why}; nothing was changed.",
         next_step=f"to go on, run make reset CONFIRM={intent.database}"
         f" (stage1 reset --confirm {intent.database}).",
     )

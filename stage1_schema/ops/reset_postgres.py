@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from stage1_schema.alembic_plugin import history, ownership, standing
+from stage1_schema.alembic_plugin import history, ownership, preflight, standing
 from stage1_schema.connect import LOCKED, engine, plain_errors
 from stage1_schema.errors import PostgresError, Stage1Error
 from stage1_schema.ops import migrate
@@ -23,9 +23,6 @@ SCHEMA = "stage1_reset"
 LOCK_TIMEOUT_MS = 5_000
 _NO_RIGHT = "42501"
 
-_READ_ONLY = text("""
-SELECT pg_is_in_recovery() AS recovery, current_setting('transaction_read_only') = 'on' AS read_only
-""")
 _MAY_CREATE = text("""
 SELECT quote_ident(current_user) AS login,
        bool_or(has_schema_privilege(r.oid, 'public', 'CREATE')) AS tables,
@@ -103,12 +100,11 @@ def refusals(
     connection: Connection, settings: Settings, found: standing.Standing, *, keep: bool
 ) -> Iterator[str]:
     """Yield what PostgreSQL would refuse, as sentences without their full stop."""
-    state = connection.execute(_READ_ONLY).one()
-    if state.recovery or state.read_only:
-        yield (
-            f"PostgreSQL is {'in recovery' if state.recovery else 'read-only'}: point "
-            "STAGE1_POSTGRES_HOST at the primary, or let it write"
-        )
+    try:
+        preflight.postgres(connection, settings.postgres)
+    except PostgresError as error:
+        what = str(error).partition(" Nothing was changed.")[0].rstrip(".")
+        yield f"{what}: {str(error.next_step).rstrip('.')}"
     may = connection.execute(_MAY_CREATE, {"owner": settings.roles.owner}).one()
     if not may.tables:
         yield f"{may.login} may not create tables: GRANT CREATE ON SCHEMA public TO {may.login}"

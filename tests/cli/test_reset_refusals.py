@@ -117,11 +117,22 @@ def materialized_view_of_others(_root, _settings, questdb):
     questdb.execute("DROP MATERIALIZED VIEW daily")
 
 
+@contextmanager
+def detached_partition(_root, _settings, questdb):
+    questdb.execute("INSERT INTO ohlcv_eth VALUES (2, '2025-06-05')")
+    questdb.wait_for("ohlcv_eth")
+    questdb.execute("ALTER TABLE ohlcv_eth DETACH PARTITION LIST '2025-01-01'")
+    questdb.wait_for("ohlcv_eth")
+    yield
+
+
 @pytest.mark.parametrize(
     ("hindrance", "message"),
     [
-        pytest.param(read_only, "PostgreSQL is read-only", id="read_only"),
-        pytest.param(table_of_another_role, "belong to other.*stage1_jobs of", id="table_owner"),
+        pytest.param(
+            read_only, "is read-only.*RESET default_transaction_read_only", id="read_only"
+        ),
+        pytest.param(table_of_another_role, "belong to .*stage1_jobs", id="table_owner"),
         pytest.param(
             function_of_another_role, "belong to other.*fn_list_runs", id="function_owner"
         ),
@@ -131,6 +142,9 @@ def materialized_view_of_others(_root, _settings, questdb):
         pytest.param(client_in_a_transaction, r"sessions use.*stage1_app", id="session"),
         pytest.param(another_upgrade, "Another upgrade or replay holds", id="upgrade_lock"),
         pytest.param(another_rebuild, "another rebuild, retention or drop", id="series_lock"),
+        pytest.param(
+            detached_partition, "ohlcv_eth has detached partitions .2025-01", id="detached"
+        ),
         pytest.param(materialized_view_of_others, "view daily reads ohlcv_eth", id="view"),
     ],
 )

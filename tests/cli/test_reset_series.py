@@ -135,6 +135,7 @@ def test_dry_run_lists_all_and_changes_nothing(shell, both, questdb):
         "table": "trades",
         "rows": 1,
         "what_happens": "left: not of Stage1",
+        "detached": [],
     }
     assert live_tables(questdb, counts=True) == before
 
