@@ -18,7 +18,7 @@ BEGIN
         EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO %I', name);
         FOR routine IN
             SELECT p.oid::regprocedure FROM pg_proc p
-             WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'fn\_list\_%'
+             WHERE p.pronamespace = 'public'::regnamespace AND starts_with(p.proname, 'fn_list_')
         LOOP
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', routine, name);
         END LOOP;
@@ -33,7 +33,7 @@ BEGIN
         FOR routine IN
             SELECT p.oid::regprocedure FROM pg_proc p
              WHERE p.pronamespace = 'public'::regnamespace
-               AND (p.proname LIKE 'stage1\_%' OR p.proname IN ('upsert_stage1_dataset',
+               AND (starts_with(p.proname, 'stage1_') OR p.proname IN ('upsert_stage1_dataset',
                     'ensure_dataset_placeholder', 'ensure_run_placeholder'))
         LOOP
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', routine, app);
