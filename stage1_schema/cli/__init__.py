@@ -9,9 +9,8 @@ from importlib import import_module
 
 import click
 
-from stage1_schema import settings
+from stage1_schema import settings, terminal
 from stage1_schema.cli import console
-from stage1_schema.errors import NoPythonError, Stage1Error
 
 COMMANDS = (
     "backup",
@@ -72,29 +71,25 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line; an error becomes one line and an exit code, never a traceback."""
+    terminal.prepare()
+    code = _run()
+    sys.exit(terminal.flush() or code)
+
+
+def _run() -> int:
     try:
-        sys.exit(group.main(standalone_mode=False) or 0)
-    except Stage1Error as error:
-        if os.environ.get("STAGE1_DEBUG"):
-            raise
-        console.fail(str(error), getattr(error, "log_tail", ""))
-        sys.exit(error.exit_code)
+        return int(group.main(standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         console.fail("interrupted. Next: run the same command again, it goes on where it stopped.")
-        sys.exit(130)
-    except BrokenPipeError:  # the reader, such as `head`, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except SyntaxError as error:
-        console.fail(str(NoPythonError(error)))
-        sys.exit(1)
+        return 130
+    except SystemExit:  # click's word for a reader that has enough, such as `head`
+        return terminal.NO_READER
     except Exception as error:
-        from questdb_ddl.errors import QuestDBDDLError  # noqa: PLC0415 - slow to import
-
-        if not isinstance(error, QuestDBDDLError):
+        if os.environ.get(terminal.DEBUG):
             raise
-        console.fail(str(error))
-        sys.exit(1)
+        told = terminal.explain(error)
+        console.fail(str(told), getattr(error, "log_tail", ""))
+        return told.exit_code

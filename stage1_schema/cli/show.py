@@ -69,7 +69,7 @@ def _questdb(side: QuestDBStatus) -> None:
 
 def _heading(store: str, side: PostgresStatus | QuestDBStatus) -> None:
     version = f" {side.version}" if side.version else ""
-    click.secho(f"{store}{version} at {side.where}{' (local)' if side.local else ''}", bold=True)
+    click.echo(f"{store}{version} at {side.where}{' (local)' if side.local else ''}")
     if side.error:
         click.echo(f"error     {side.error}")
 

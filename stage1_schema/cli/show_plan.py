@@ -29,7 +29,7 @@ def plan(made: Plan, *, sql: bool) -> None:
 
 def _revision(each: RevisionPlan, *, sql: bool) -> None:
     click.echo()
-    click.secho(f"{each.revision}  {each.title}", bold=True)
+    click.echo(f"{each.revision}  {each.title}")
     locks = dict.fromkeys(lock for s in each.postgres for lock in s.locks)
     for held in locks:
         rows = f", about {held.rows:,} rows" if held.rows else ""
@@ -40,7 +40,7 @@ def _revision(each: RevisionPlan, *, sql: bool) -> None:
     if each.questdb:
         click.echo(f"  QuestDB  {len(each.questdb)} statements")
     for hazard in each.hazards:
-        click.secho(f"  hazard   {hazard}", fg="red")
+        click.echo(f"  hazard   {hazard}")
     for finding, count in Counter(each.lint).items():
         click.echo(f"  squawk   {finding}{f' ({count} times)' if count > 1 else ''}")
     if sql:
