@@ -51,6 +51,7 @@ class Visible:
     def __init__(self, stream: TextIO) -> None:
         """Write to `stream`."""
         self._stream = stream
+        self.lost: OutputError | None = None
 
     def write(self, text: str) -> int:
         """Write `text`, control characters escaped. Raises OutputError."""
@@ -75,7 +76,8 @@ class Visible:
             raise
         except OSError as error:
             _discard(self._stream.fileno())
-            raise OutputError(f"The output cannot be written: {error.strerror}.") from None
+            self.lost = OutputError(f"The output cannot be written: {error.strerror}.")
+            raise self.lost from None
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
         if name == "buffer":  # click writes to it, past us
@@ -108,9 +110,12 @@ def flush() -> int:
     except BrokenPipeError:
         _discard(1)
         return NO_READER
-    except OutputError as error:
+    except OutputError:
+        pass
+    # The interpreter flushes before it comes to us, and keeps what went wrong to itself.
+    if error := getattr(sys.stdout, "lost", None):
         print(f"stage1: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
+        return 1
     return 0
 
 

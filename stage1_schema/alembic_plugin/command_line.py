@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 def guard() -> None:
     """Do that where this process is `alembic`; Alembic offers nothing else to do it with."""
-    program = Path(sys.argv[0] if sys.argv else "")
-    if program.name != "alembic" and program.parts[-2:] != ("alembic", "__main__.py"):
+    program = sys.argv[0] if sys.argv else ""
+    as_module = program == "-m" and "alembic" in sys.orig_argv
+    if Path(program).name != "alembic" and not as_module:
         return
     terminal.prepare(verbatim="--sql" in sys.argv)  # a script is run, not looked at
     if not os.environ.get(terminal.DEBUG) and "--raiseerr" not in sys.argv:
@@ -37,7 +38,8 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
     del kind, trace
     if isinstance(error, KeyboardInterrupt):
         _fail("interrupted.")
-    _fail(str(terminal.explain(error)))
+    if not isinstance(error, terminal.OutputError):  # `_finish` says it
+        _fail(str(terminal.explain(error)))
 
 
 def _finish() -> None:

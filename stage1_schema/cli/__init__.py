@@ -85,6 +85,8 @@ def _run() -> int:
     except (click.Abort, KeyboardInterrupt):
         console.fail("interrupted. Next: run the same command again, it goes on where it stopped.")
         return 130
+    except terminal.OutputError:  # `flush` says it
+        return 1
     except SystemExit:  # click's word for a reader that has enough, such as `head`
         return terminal.NO_READER
     except Exception as error:

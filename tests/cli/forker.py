@@ -14,6 +14,7 @@ import pkgutil
 import signal
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 TIMEOUT_S = 10
@@ -75,6 +76,8 @@ def end(main):
         code = main()
     except SystemExit as error:
         code = error.code
+        with suppress(Exception):
+            sys.stdout.flush()  # the interpreter does, and says nothing
     except BaseException:  # noqa: BLE001 - as the interpreter does
         sys.excepthook(*sys.exc_info())
         code = 1

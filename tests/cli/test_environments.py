@@ -328,3 +328,40 @@ def test_dotenv_that_may_not_be_read(tmp_path):
     finally:
         os.seteuid(root)
         os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("program", "stdout", "said"),
+    [
+        pytest.param(["alembic", "heads"], None, "FAILED: .*0014_words.py, line 1: ", id="alembic"),
+        pytest.param(
+            ["python", "-m", "alembic", "heads"], None, "FAILED: .*line 1: ", id="-m alembic"
+        ),
+        pytest.param(
+            ["alembic", "list_templates"],
+            "/dev/full",
+            "stage1: The output cannot be written",
+            id="alembic, full",
+        ),
+        pytest.param(["stage1", "release"], None, "stage1: .*0014_words.py, line 1: ", id="stage1"),
+        pytest.param(
+            ["stage1", "schedule"], "/dev/full", "stage1: The output cannot be written", id="full"
+        ),
+    ],
+)
+def test_as_a_shell_starts_it(here, program, stdout, said):
+    REVISIONS["syntax error"](here / "migrations/versions")
+    with Path(stdout or os.devnull).open("w") as out:
+        done = subprocess.run(
+            [Path(sys.executable).with_name(program[0]), *program[1:]],
+            cwd=here,
+            env={"PATH": os.environ["PATH"], **NOWHERE},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode in (1, 255)
+    (line,) = done.stderr.splitlines()
+    assert re.match(said, line)
