@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from stage1_schema import session
 from stage1_schema.errors import PostgresError, Stage1Error
 
 if TYPE_CHECKING:
@@ -58,22 +59,25 @@ def connect(
     autocommit: bool = False,
     of: type[psycopg.Connection[Any]] = psycopg.Connection,
 ) -> psycopg.Connection[Any]:
-    """Return a psycopg connection, `of` that class, whose sessions speak UTC and see `public`.
+    """Return a psycopg connection, `of` that class, whose session is set as `session` says.
 
     Raises PostgresError with one line that says why it failed and what to do.
     """
     defaults = network() | {"application_name": "stage1"}
     try:
-        given = {**settings.parameters, "client_encoding": "UTF8"}
-        conninfo = make_conninfo("", **(defaults | given))
-        connection = of.connect(conninfo, autocommit=autocommit)
+        parameters = defaults | dict(settings.parameters) | session.PARAMETERS
+        connection = of.connect(make_conninfo("", **parameters), autocommit=autocommit)
     except psycopg.Error as error:
         raise explain_connection(error, settings) from None
-    # SET and not libpq's `options`: a connection pooler may refuse start-up parameters.
-    session = {"timezone": "'UTC'", "search_path": "public", **SILENCE}
-    connection.execute("; ".join(f"SET {name} TO {value}" for name, value in session.items()))
-    if not connection.autocommit:
-        connection.commit()
+    try:
+        # SET and not libpq's `options`: a connection pooler may refuse start-up parameters.
+        silence = "; ".join(f"SET {name} TO {value}" for name, value in SILENCE.items())
+        connection.execute(f"{session.sql()}; {silence}")
+        if not connection.autocommit:
+            connection.commit()
+    except psycopg.Error as error:
+        connection.close()
+        raise _explain_statement(error, settings) from error
     return connection
 
 

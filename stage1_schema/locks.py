@@ -63,7 +63,6 @@ def alone_with_series(settings: PostgresSettings) -> Iterator[None]:
     with closing(connect(settings, autocommit=True)) as connection:
         with plain_errors(settings):
             connection.execute("SELECT set_config('application_name', 'stage1 series', false)")
-            connection.execute("SELECT set_config('idle_session_timeout', '0', false)")
             other = "another rebuild, retention or drop"
             wait_for(connection, SERIES_LOCK, other, SERIES_WAIT_S)
         yield

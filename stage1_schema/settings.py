@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -182,7 +183,22 @@ def local_directory(given: Mapping[str, str] | None = None, directory: Path | No
 
 def _given(environment: Mapping[str, str] | None, directory: Path) -> dict[str, str]:
     values = _dotenv(directory) | dict(os.environ if environment is None else environment)
-    return {name: value for name, value in values.items() if name.startswith("STAGE1_") and value}
+    found = {name: value for name, value in values.items() if name.startswith("STAGE1_") and value}
+    for name, value in found.items():
+        if "\0" in value or not _is_text(value):
+            raise SettingsError(
+                f"{name} is not text in UTF-8.",
+                next_step="correct it in the environment or in .env.",
+            )
+    return found
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # bytes of the environment that are no UTF-8
+        return False
+    return True
 
 
 def _roles(given: Mapping[str, str]) -> Roles:
@@ -195,11 +211,19 @@ def _roles(given: Mapping[str, str]) -> Roles:
 
 def _dotenv(directory: Path) -> dict[str, str]:
     path = directory / ".env"
-    if not path.is_file():
-        return {}
-    from dotenv import dotenv_values  # noqa: PLC0415 - only where a file is there to read
+    try:
+        if not path.exists():
+            return {}
+        from dotenv import dotenv_values  # noqa: PLC0415 - only where a file is there to read
 
-    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{path} cannot be read: {getattr(error, 'strerror', 0) or 'it is not UTF-8'}.",
+            next_step="make it a file of NAME=value lines that you may read, or remove it.",
+        ) from error
+    values = dotenv_values(stream=StringIO(text))
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _postgres(given: Mapping[str, str]) -> PostgresSettings | None:
@@ -234,7 +258,10 @@ def _questdb(given: Mapping[str, str]) -> QuestDBSettings | None:
         url = f"http://{given['STAGE1_QUESTDB_HOST']}:9000"
     if url is None:
         return None
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket without its other one, or around no address
+        parts = urlsplit("")
     base = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
     if not base or parts.query or parts.fragment:
         raise SettingsError(

@@ -16,6 +16,7 @@ def setup(plugin: Plugin) -> None:
     from stage1_schema.alembic_plugin import (  # noqa: F401, PLC0415 - importing registers
         autogenerate,
         backfill,
+        command_line,
         legacy_ops,
         not_null,
         online,
@@ -27,3 +28,4 @@ def setup(plugin: Plugin) -> None:
     )
 
     autogenerate.register(plugin)
+    command_line.guard()

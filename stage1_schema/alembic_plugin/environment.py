@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
+from stage1_schema import session
 from stage1_schema import settings as stage1_settings
 from stage1_schema.alembic_plugin import (
     autogenerate,
@@ -144,6 +146,7 @@ def _offline(context: EnvironmentContext, bounds: Limits, arguments: dict[str, s
     preflight.one_head(context.script)
     roles = stage1_settings.roles()
     context.get_context().impl.static_output(
+        f"{session.sql()};\n"
         f"{bounds.ddl.sql};\n"
         f"SELECT {_role_settings(literal(roles.app), literal(roles.readonly))};\n"
     )
@@ -167,7 +170,7 @@ def _online(
     if "connection" not in context.config.attributes:
         ownership.act_as_owner(connection, settings.roles.owner)
     history.only(MigrationContext.configure(connection).get_current_heads())
-    _set_session(connection, settings, bounds)
+    _set_session(connection, settings, bounds, local=nested)
     # Alembic would take an open transaction for its caller's, and never commit.
     if not nested:
         connection.commit()
@@ -243,37 +246,57 @@ def _under_lock(
         callers(connection)
 
 
-def _set_session(connection: Connection, settings: Settings, bounds: Limits) -> None:
+def _set_session(
+    connection: Connection, settings: Settings, bounds: Limits, *, local: bool
+) -> None:
     connection.execute(
         text(
-            f"SELECT {_role_settings(':app', ':readonly')},"
-            " set_config('lock_timeout', :lock, false),"
-            " set_config('statement_timeout', :statement, false),"
-            # A step on QuestDB leaves PostgreSQL's transaction idle for as long as it takes.
-            " set_config('idle_in_transaction_session_timeout', '0', false)"
+            f"SELECT {_role_settings(':app', ':readonly', local=local)},"
+            " set_config('lock_timeout', :lock, :local),"
+            " set_config('statement_timeout', :statement, :local)"
         ),
         {
             "app": settings.roles.app,
             "readonly": settings.roles.readonly,
             "lock": str(bounds.ddl.lock_ms),
             "statement": str(bounds.ddl.statement_ms),
+            "local": local,
         },
     )
 
 
 @contextmanager
 def _as_it_was(connection: Connection, *, nested: bool) -> Iterator[None]:
-    """Give a caller's connection its own time limits back."""
-    names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
-    query = "SELECT " + ", ".join(f"current_setting('{name}')" for name in names)
-    before = connection.execute(text(query)).one()
+    """Set a caller's session as every session of ours is, and give it back as it was."""
+    before = _settings_of(connection)
+    connection.exec_driver_sql(session.sql(local=nested))
     if not nested:
-        connection.rollback()
-    yield
-    for name, value in zip(names, before, strict=True):
-        connection.execute(
-            text("SELECT set_config(:name, :value, false)"), {"name": name, "value": value}
-        )
+        connection.commit()
+    try:
+        yield
+    except BaseException:
+        with suppress(SQLAlchemyError):  # lost, or the caller's rollback gives it back
+            if not nested:
+                connection.rollback()
+            _give_back(connection, before, nested=nested)
+        raise
+    _give_back(connection, before, nested=nested)
+
+
+def _settings_of(connection: Connection) -> dict[str, str | None]:
+    names = (*session.SETTINGS, "check_function_bodies", "stage1.app_role", "stage1.readonly_role")
+    columns = ", ".join(f"current_setting('{name}', true)" for name in names)
+    row = connection.exec_driver_sql(f"SELECT {columns}").one()
+    return dict(zip(names, row, strict=True))
+
+
+def _give_back(connection: Connection, before: dict[str, str | None], *, nested: bool) -> None:
+    for name, value in _settings_of(connection).items():
+        if value != before[name]:
+            connection.execute(
+                text("SELECT set_config(:name, :value, :local)"),
+                {"name": name, "value": before[name], "local": nested},
+            )
     if not nested:
         connection.commit()
 
@@ -284,6 +307,7 @@ def _beside(connection: Connection) -> Any:  # noqa: ANN401 - the driver's own
     driver: Any = raw.driver_connection
     raw.detach()
     driver.autocommit = True
+    driver.execute(session.sql())
     return driver
 
 
@@ -305,12 +329,13 @@ def _is_reset(step: object) -> bool:
     return isinstance(step, RevisionStep) and step.is_upgrade and step.revision.is_base
 
 
-def _role_settings(app: str, readonly: str) -> str:
+def _role_settings(app: str, readonly: str, *, local: bool = False) -> str:
     """Return columns of a SELECT that tell the frozen grants which roles they are for."""
+    till = str(local).lower()
     return (
-        f"set_config('stage1.app_role', {app}, false),"
-        f" set_config('stage1.readonly_role', {readonly}, false),"
-        " set_config('check_function_bodies', 'off', false)"  # bodies name each other
+        f"set_config('stage1.app_role', {app}, {till}),"
+        f" set_config('stage1.readonly_role', {readonly}, {till}),"
+        f" set_config('check_function_bodies', 'off', {till})"  # bodies name each other
     )
 
 

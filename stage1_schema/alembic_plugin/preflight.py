@@ -109,7 +109,8 @@ def questdb(
         from stage1_schema.alembic_plugin import questdb_pending  # noqa: PLC0415 - slow to import
 
         with plain_questdb_errors():
-            questdb_pending.check(target.client, operations)
+            for views in filter(None, questdb_pending.check(target.client, operations)):
+                log.warning("This run invalidates materialized views: %s", ", ".join(views))
 
 
 def _foreseen(steps: Iterable[MigrationStep], scripts: ScriptDirectory) -> list[Operation]:

@@ -33,8 +33,7 @@ SPEAK_S = 1.0
 # The name that a holder of the lock goes by, 63 characters at most, says since when it holds it.
 _NAME = """
 SELECT set_config('application_name', %s || ' since '
-                  || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), false),
-       set_config('idle_session_timeout', '0', false)
+                  || to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), false)
 """
 HOST_LENGTH = 14
 _WHO = """

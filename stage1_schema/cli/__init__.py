@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stage1_schema import settings
+from stage1_schema import settings, terminal
 from stage1_schema.cli import console
-from stage1_schema.errors import NoPythonError, Stage1Error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +50,7 @@ class Stage1:
         """Return the settings for a run with `-x` `arguments`, which stderr names."""
         found = settings.load()
         targets = found.targets(skip_questdb="questdb=skip" in arguments)
-        click.echo(console.visible(targets), err=True)
+        click.echo(terminal.visible(targets), err=True)
         return found
 
 
@@ -85,29 +84,27 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line; an error becomes one line and an exit code, never a traceback."""
+    terminal.prepare()
+    code = _run()
+    sys.exit(terminal.flush() or code)
+
+
+def _run() -> int:
     try:
-        sys.exit(group.main(standalone_mode=False) or 0)
-    except Stage1Error as error:
-        if os.environ.get("STAGE1_DEBUG"):
-            raise
-        console.fail(str(error), getattr(error, "log_tail", ""))
-        sys.exit(error.exit_code)
+        return int(group.main(standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         console.fail("interrupted. Next: run the same command again, it goes on where it stopped.")
-        sys.exit(130)
-    except BrokenPipeError:  # the reader, such as `head`, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except SyntaxError as error:
-        console.fail(str(NoPythonError(error)))
-        sys.exit(1)
+        return 130
+    except terminal.OutputError:  # `flush` says it
+        return 1
+    except SystemExit:  # click's word for a reader that has enough, such as `head`
+        return terminal.NO_READER
     except Exception as error:
-        from questdb_ddl.errors import QuestDBDDLError  # noqa: PLC0415 - slow to import
-
-        if not isinstance(error, QuestDBDDLError):
+        if os.environ.get(terminal.DEBUG):
             raise
-        console.fail(str(error))
-        sys.exit(1)
+        told = terminal.explain(error)
+        console.fail(str(told), getattr(error, "log_tail", ""))
+        return told.exit_code

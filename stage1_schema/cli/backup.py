@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from stage1_schema import terminal
 from stage1_schema.cli import Stage1, console, pass_context
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import backup
@@ -65,7 +66,7 @@ def _refuse_to_be_silent(result: backup.Result) -> None:
     """Raise Stage1Error for a backup with tables that nobody can say anything about."""
     questdb = result.manifest.questdb
     if questdb and questdb.unread:
-        listed = "; ".join(f"{console.visible(n)}: {why}" for n, why in questdb.unread.items())
+        listed = "; ".join(f"{terminal.visible(n)}: {why}" for n, why in questdb.unread.items())
         raise Stage1Error(
             f"{result.path} holds everything else, but these tables of QuestDB cannot be read and "
             f"were copied unverified: {listed}.",

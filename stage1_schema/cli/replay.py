@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from stage1_schema.cli import Stage1, pass_context, show_replay
+from stage1_schema.cli import Stage1, console, pass_context, show_replay
 from stage1_schema.ops import spool
 
 if TYPE_CHECKING:
@@ -97,12 +96,13 @@ def _quarantine(context: Stage1, discard: tuple[int, ...], *, as_json: bool) -> 
 @contextmanager
 def _bar() -> Iterator[Callable[[float, str], None] | None]:
     """Show a progress bar where a person looks on."""
-    if not sys.stderr.isatty():
+    stderr = console.person()
+    if stderr is None:
         yield None
         return
     from rich.console import Console  # noqa: PLC0415 - cron needs none
     from rich.progress import Progress  # noqa: PLC0415
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=Console(file=stderr), transient=True) as progress:
         task = progress.add_task("connecting", total=1.0)
         yield lambda part, what: progress.update(task, completed=part, description=what)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stage1_schema import terminal
 from stage1_schema.cli import Stage1, console, pass_context
 from stage1_schema.errors import VerificationError
 from stage1_schema.ops import reset
@@ -59,7 +60,7 @@ def command(
     else:
         console.table(
             ("result", "check", "detail"),
-            [(MARKS[c.passed], c.what, console.visible(c.detail)) for c in result.checks],
+            [(MARKS[c.passed], c.what, terminal.visible(c.detail)) for c in result.checks],
         )
     if not result.passed:
         raise VerificationError(
@@ -82,9 +83,9 @@ def _show(settings: Settings, intent: reset.Plan, *, keep: bool, as_json: bool) 
     listed = [heading, *intent.rows(keep=keep)]
     number, fate = (max(len(row[column]) for row in listed) for column in (2, 3))
     for store, name, rows, what in listed:  # a long name does not spread the columns
-        click.echo(f"{store:<10}  {rows:>{number}}  {what:<{fate}}  {console.visible(name)}")
+        click.echo(f"{store:<10}  {rows:>{number}}  {what:<{fate}}  {terminal.visible(name)}")
     if objects := len(intent.postgres.objects):
         click.echo(f"With PostgreSQL's tables: {objects} views and functions of Stage1.")
     click.echo(f"In all: {intent.summary(keep=keep)}.")
     for refusal in refused:
-        click.echo(f"refused: {console.visible(refusal)}")
+        click.echo(f"refused: {terminal.visible(refusal)}")

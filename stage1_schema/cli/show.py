@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stage1_schema import terminal
 from stage1_schema.cli import console
 
 if TYPE_CHECKING:
@@ -69,14 +70,14 @@ def _questdb(side: QuestDBStatus) -> None:
         )
     for table in side.tables:
         if table.unread:
-            click.echo(f"unread    {console.visible(table.name)}: {table.unread}")
+            click.echo(f"unread    {terminal.visible(table.name)}: {table.unread}")
         if table.detached:
             click.echo(f"detached  {table.name}: {', '.join(table.detached)}, in no count")
 
 
 def _heading(store: str, side: PostgresStatus | QuestDBStatus) -> None:
     version = f" {side.version}" if side.version else ""
-    click.secho(f"{store}{version} at {side.where}{' (local)' if side.local else ''}", bold=True)
+    click.echo(f"{store}{version} at {side.where}{' (local)' if side.local else ''}")
     if side.error:
         click.echo(f"error     {side.error}")
 

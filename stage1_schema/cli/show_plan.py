@@ -31,7 +31,7 @@ def plan(made: Plan, *, sql: bool) -> None:
 
 def _revision(each: RevisionPlan, *, sql: bool) -> None:
     click.echo()
-    click.secho(f"{each.revision}  {each.title}", bold=True)
+    click.echo(f"{each.revision}  {each.title}")
     locks = dict.fromkeys(lock for s in each.postgres for lock in s.locks)
     for held in locks:
         rows = f", about {held.rows:,} rows" if held.rows else ""
@@ -43,7 +43,7 @@ def _revision(each: RevisionPlan, *, sql: bool) -> None:
         click.echo(f"  QuestDB  {len(each.questdb)} statements")
     for hazard in each.hazards:
         named = f": {', '.join(each.views)}" if hazard == Hazard.INVALIDATES_VIEWS else ""
-        click.secho(f"  hazard   {hazard}{named}", fg="red")
+        click.echo(f"  hazard   {hazard}{named}")
     for note in each.notes:
         click.echo(f"  note     {note}")
     for finding, count in Counter(each.lint).items():

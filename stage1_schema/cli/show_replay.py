@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stage1_schema.cli import console
+from stage1_schema.terminal import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ def report(done: Report) -> None:
         )
         click.echo()
     for entry in done.entries[:_NAMED]:
-        click.echo(f"line {entry.line}: {entry.kind}: {console.visible(entry.reason)}")
+        click.echo(f"line {entry.line}: {entry.kind}: {visible(entry.reason)}")
     if len(done.entries) > _NAMED:
         click.echo("more: stage1 replay --quarantine")
     for run in done.incomplete_runs:
@@ -50,7 +51,7 @@ def report(done: Report) -> None:
     }[done.mode]
     undone = "; dry run, all of it undone" if done.dry_run else ""
     done_in = f"{done.statements:,} statements in {done.duration_s} s{undone}"
-    click.echo(f"{console.visible(done.source)}: {what}, {done_in}")
+    click.echo(f"{visible(done.source)}: {what}, {done_in}")
     if done.open_quarantine:
         click.echo(f"{done.open_quarantine:,} in quarantine: stage1 replay --quarantine")
 
@@ -58,10 +59,10 @@ def report(done: Report) -> None:
 def quarantine(kept: Sequence[Kept]) -> None:
     """Print every statement in quarantine."""
     for each in kept:
-        source, reason = console.visible(each.source), console.visible(each.reason)
+        source, reason = visible(each.source), visible(each.reason)
         click.echo(f"{each.id}  {source}:{each.line}  {each.kind}: {reason}")
         text = " ".join(each.statement.split())
-        shown = console.visible(text[:_LONGEST])
+        shown = visible(text[:_LONGEST])
         click.echo(f"    {shown}{'…' if len(text) > _LONGEST else ''}")
         click.echo(
             f"    first {each.first_seen_at:%Y-%m-%d %H:%M}, last tried"

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from stage1_schema.settings import Settings
 
 UPGRADE_WAIT_S = 600
-_LIMITS = ("idle_session_timeout", "idle_in_transaction_session_timeout", "statement_timeout",
-           "transaction_timeout")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -214,10 +212,6 @@ class _Backup:
 def _stand_still(connection: psycopg.Connection[Any]) -> None:
     """Be the only backup of this database, and let no upgrade change a store in the middle."""
     connection.execute("SELECT set_config('application_name', 'stage1 backup', false)")
-    connection.execute(
-        "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY(%s)",
-        [list(_LIMITS)],
-    )
     row = connection.execute("SELECT pg_try_advisory_lock(%s)", [BACKUP_LOCK]).fetchone()
     if row is None or not row[0]:
         raise shelf.taken("of this database")

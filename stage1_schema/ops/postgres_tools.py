@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from stage1_schema import session
 from stage1_schema.connect import network
 from stage1_schema.errors import PostgresError, ServerStartError, Stage1Error
 
@@ -36,6 +36,7 @@ _MAY_READ = (
     " (STAGE1_POSTGRES_USER)."
 )
 _DENIED = re.compile("permission denied|may lack SELECT")  # a sequence, since PostgreSQL 18
+_SECRET = ("password", "sslpassword")
 _DATA = re.compile(r"^\d+; \d+ \d+ TABLE DATA ", re.MULTILINE)
 
 
@@ -134,9 +135,9 @@ def _run(
     command = [str(tools.directory / program), *arguments]
     environment = dict(os.environ)
     if settings is not None:
-        login, rest = _login(settings)
+        login, where = _login(settings, database)
         environment |= login
-        command += ["--no-password", f"--dbname={make_conninfo('', dbname=database, **rest)}"]
+        command += ["--no-password", f"--dbname={where}"]
     done = subprocess.run(  # noqa: S603 - no shell
         command,
         env=environment | {"LC_ALL": "C"},
@@ -161,15 +162,21 @@ def _run(
     return done.stdout
 
 
-def _login(settings: PostgresSettings) -> tuple[dict[str, str], dict[str, str]]:
-    """Return libpq's variables, and the parameters that have none; no password among these."""
-    names = {
-        option.keyword.decode(): option.envvar.decode()
-        for option in pq.Conninfo.get_defaults()
-        if option.envvar
+def _login(settings: PostgresSettings, database: str) -> tuple[dict[str, str], str]:
+    """Return the environment, and the connection string without what is secret.
+
+    libpq takes what a connection string says before a service file, and that before variables.
+    """
+    given = network() | dict(settings.parameters) | session.PARAMETERS
+    # Ours come last and win.
+    asked = given.get("options") or os.environ.get("PGOPTIONS", "")
+    given |= {
+        "dbname": database,
+        "application_name": "stage1 backup",
+        "options": f"{asked} {session.options()}",
     }
-    given = network() | dict(settings.parameters)
-    given |= {"application_name": "stage1 backup"}
-    login = {names[key]: value for key, value in given.items() if key in names}
-    rest = {k: v for k, v in given.items() if k not in names and k != "sslpassword"}
-    return login, rest
+    names = {"PGTZ": session.SETTINGS["TimeZone"], "PGDATESTYLE": session.SETTINGS["DateStyle"]}
+    if "password" in given:
+        names["PGPASSWORD"] = given["password"]
+    shown = {name: value for name, value in given.items() if name not in _SECRET}
+    return names, make_conninfo("", **shown)

@@ -12,12 +12,14 @@ import psycopg
 from fasteners import InterProcessLock
 from psycopg import sql
 
-from stage1_schema.errors import ServerStartError
+from stage1_schema.connect import connect
+from stage1_schema.errors import PostgresError, ServerStartError
 from stage1_schema.servers import state
 from stage1_schema.servers.files import new_password, write_private
 from stage1_schema.servers.postgres import LocalPostgres
 from stage1_schema.servers.questdb import LocalQuestDB
 from stage1_schema.servers.state import LocalState, PostgresState, QuestDBState
+from stage1_schema.settings import PostgresSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +32,6 @@ DATABASE = "stage1_trading"
 PASSWORDS = "passwords.json"
 LOCK = "lock"
 LOCK_TIMEOUT_SECONDS = 300
-CONNECT_TIMEOUT_SECONDS = 10
 
 
 def up(
@@ -165,15 +166,14 @@ def _set_up_database(
 ) -> PostgresState:
     """Make the roles and the database, or leave them as they are."""
     try:
-        with psycopg.connect(
-            host=postgres.host,
-            port=postgres.port,
-            user=postgres.user,
-            password=postgres.password,
-            dbname="postgres",
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            autocommit=True,
-        ) as connection:
+        login = {
+            "host": postgres.host,
+            "port": str(postgres.port),
+            "user": postgres.user,
+            "password": postgres.password,
+            "dbname": "postgres",
+        }
+        with connect(PostgresSettings(login), autocommit=True) as connection:
             for role in (roles.owner, roles.app, roles.readonly):
                 _set_up_role(connection, role, passwords[role])
             found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE])
@@ -181,7 +181,7 @@ def _set_up_database(
                 statement = sql.SQL("CREATE DATABASE {} OWNER {}")
                 names = (sql.Identifier(DATABASE), sql.Identifier(roles.owner))
                 connection.execute(statement.format(*names))
-    except psycopg.Error as error:
+    except (psycopg.Error, PostgresError) as error:
         raise ServerStartError(
             f"The local PostgreSQL runs, but the database {DATABASE} cannot be made: {error}",
             next_step=f"see {postgres.log}; 'make clean' removes the servers with their data",

@@ -21,7 +21,7 @@ class Ran:
 
     @property
     def error_lines(self):
-        """What a person reads as the error: Alembic says it on stdout, stage1 on stderr."""
+        """What a person reads as the error."""
         lines = (self.out + self.err).splitlines()
         return [line for line in lines if line.startswith(("FAILED: ", "stage1: ", "ERROR"))]
 

@@ -8,7 +8,7 @@ AS $$
         entry.key || '=' || CASE
             -- A plain string stands bare; one that a reader could mistake stays JSON.
             WHEN jsonb_typeof(entry.value) = 'string'
-             AND (entry.value #>> '{}') ~ '^[^[:cntrl:][:space:]"\[{]([^[:cntrl:]]*[^[:cntrl:][:space:]])?$'
+             AND (entry.value #>> '{}') ~ '^[^[:cntrl:][:space:]"[{]([^[:cntrl:]]*[^[:cntrl:][:space:]])?$'
             THEN entry.value #>> '{}'
             ELSE entry.value::text
         END,

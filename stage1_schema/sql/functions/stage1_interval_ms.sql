@@ -6,7 +6,7 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT nullif(found.part[1]::numeric * unit.ms, 0)::bigint
-      FROM (SELECT regexp_match(btrim(granularity), '^(\d{1,12}) ?([A-Za-z]{1,4})$') AS part) found
+      FROM (SELECT regexp_match(btrim(granularity), '^([0-9]{1,12}) ?([A-Za-z]{1,4})$') AS part) found
       JOIN (VALUES ('ms', 1), ('s', 1000), ('sec', 1000), ('m', 60000), ('min', 60000),
                    ('h', 3600000), ('hour', 3600000), ('d', 86400000), ('day', 86400000),
                    ('w', 604800000), ('week', 604800000), ('M', 2592000000)) AS unit(name, ms)

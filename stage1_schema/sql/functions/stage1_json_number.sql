@@ -6,7 +6,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN jsonb_typeof(value) = 'number'
-          OR value #>> '{}' ~ '^[+-]?\d{1,40}(\.\d{0,40})?([eE][+-]?\d{1,2})?$'
+          OR value #>> '{}' ~ '^[+-]?[0-9]{1,40}([.][0-9]{0,40})?([eE][+-]?[0-9]{1,2})?$'
         THEN (value #>> '{}')::numeric
     END
 $$;

@@ -21,7 +21,7 @@ BEGIN
         END IF;
         FOR routine IN
             SELECT p.oid::regprocedure FROM pg_proc p
-             WHERE p.pronamespace = 'public'::regnamespace AND p.proname LIKE 'fn\_list\_%'
+             WHERE p.pronamespace = 'public'::regnamespace AND starts_with(p.proname, 'fn_list_')
                AND pg_has_role(p.proowner, 'USAGE')
         LOOP
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', routine, name);
@@ -44,7 +44,7 @@ BEGIN
         FOR routine IN
             SELECT p.oid::regprocedure FROM pg_proc p
              WHERE p.pronamespace = 'public'::regnamespace
-               AND (p.proname LIKE 'stage1\_%' OR p.proname IN ('upsert_stage1_dataset',
+               AND (starts_with(p.proname, 'stage1_') OR p.proname IN ('upsert_stage1_dataset',
                     'ensure_dataset_placeholder', 'ensure_run_placeholder'))
                AND pg_has_role(p.proowner, 'USAGE')
         LOOP
