@@ -1,5 +1,6 @@
 """The desktop's spool file into PostgreSQL: whole, quick, and nothing in it lost."""
 
+from stage1_schema.ops.spool.feed import statements
 from stage1_schema.ops.spool.quarantine import Kept, discard, listing
 from stage1_schema.ops.spool.replay import Options, replay
 from stage1_schema.ops.spool.report import IN_QUARANTINE, Counts, Report
@@ -15,4 +16,5 @@ __all__ = [
     "listing",
     "replay",
     "session",
+    "statements",
 ]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, BinaryIO
 
 from stage1_schema.ops.spool import grammar
 from stage1_schema.ops.spool.contract import DATASET_TABLES, Place
 from stage1_schema.ops.spool.faults import Fault
-from stage1_schema.ops.spool.reader import Raw, State
+from stage1_schema.ops.spool.reader import Raw, Reader, State
 from stage1_schema.ops.spool.shapes import Fast, Shapes
 from stage1_schema.ops.spool.values import NULL, Constant, Held, Refused, Tally, field
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from stage1_schema.ops.spool.contract import Shape
     from stage1_schema.ops.spool.datasets import Datasets
@@ -150,3 +151,26 @@ def parses(text: bytes) -> bool:
         return grammar.parses(_decoded(text))
     except _UnreadableError:
         return False
+
+
+def statements(file: BinaryIO) -> Iterator[str | None]:
+    """Yield the statements of a spool; None for what is no statement, or has not arrived whole."""
+    end = file.seek(0, 2)
+    file.seek(0)
+    reader = Reader(
+        file,
+        start=0,
+        end=end,
+        line=1,
+        shapes=Shapes("", Tally()),  # none is learnt
+        parses=parses,
+        digest=hashlib.sha256(),
+    )
+    for piece in reader:
+        if isinstance(piece, Fast) or piece.state is not State.WHOLE:
+            yield None
+            continue
+        try:
+            yield _decoded(piece.text)
+        except _UnreadableError:
+            yield None

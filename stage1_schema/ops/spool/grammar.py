@@ -6,7 +6,6 @@ a construct nobody thought of cannot pass.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +42,10 @@ class Broken(Held):
     """The text is no SQL statement."""
 
 
+class TooLarge(Broken):
+    """The statement has more bytes, values or rows than any of a spool, or is nested deeper."""
+
+
 def parse(text: str) -> Statement:
     """Return what a statement writes.
 
@@ -54,7 +57,7 @@ def parse(text: str) -> Statement:
     statements = _tree(text)
     if len(statements) != 1:
         raise Refused("it is not one statement")
-    kind, node = _single(statements[0]["stmt"])
+    kind, node = _single(statements[0])
     if kind == "InsertStmt":
         return _insert(node, mended)
     if kind == "SelectStmt":
@@ -77,7 +80,7 @@ def aim(text: str) -> tuple[str | None, str | None]:
     Each is None where it cannot be told. The keys are as in the quarantine, with `,` between them.
     """
     try:
-        ((kind, node),) = (_single(each["stmt"]) for each in _tree(mend.sql_text(text)[0]))
+        ((kind, node),) = (_single(each) for each in _tree(mend.sql_text(text)[0]))
         if kind == "SelectStmt":
             arguments = _single(_single(node["targetList"][0])[1]["val"])[1]
             if _name(arguments["funcname"][-1]) != UPSERT_DATASET:
@@ -102,15 +105,14 @@ def key_of(values: Iterable[Constant]) -> str:
 
 
 def _tree(text: str) -> list[Node]:
-    from pglast.parser import ParseError, parse_sql_json  # noqa: PLC0415 - 0.1 s, seldom needed
+    from stage1_schema.ops import sql_parser  # noqa: PLC0415 - 0.05 s, seldom needed
 
     try:
-        statements: list[Node] = json.loads(parse_sql_json(text)).get("stmts", [])
-    except ParseError as error:
-        raise Broken(f"it cannot be parsed: {error.args[0]}") from None
-    except (ValueError, RecursionError) as error:
-        raise Broken(f"it cannot be read: {type(error).__name__}") from None
-    return statements
+        return sql_parser.trees(text)
+    except sql_parser.TooLargeError as error:
+        raise TooLarge(str(error)) from None
+    except sql_parser.ParseError as error:
+        raise Broken(f"it cannot be parsed: {error}") from None
 
 
 def _insert(node: Node, mended: int) -> Statement:
