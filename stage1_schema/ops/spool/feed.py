@@ -63,14 +63,8 @@ class Feed:
             statement = grammar.parse(text)
             rows = [self._fields(statement.shape, row) for row in _those(statement, waiting)]
             _twice(statement.shape, rows)
-        except Refused as refused:
-            self._hold(piece, waiting, Fault("refused", str(refused)))
-        except grammar.Broken as broken:
-            self._hold(piece, waiting, Fault("syntax", str(broken)))
-        except _UnreadableError as unreadable:
-            self._hold(piece, waiting, Fault("unreadable", str(unreadable)))
-        except Held as held:
-            self._hold(piece, waiting, Fault("value", str(held)))
+        except (Refused, Held) as verdict:
+            self._hold(piece, waiting, Fault(verdict.kind, str(verdict)))
         else:
             self._tally.mended += statement.mended
             self._mended(statement.shape.target)
@@ -134,6 +128,8 @@ def _place(piece: Raw) -> Place:
 
 class _UnreadableError(Held):
     """The bytes are no text."""
+
+    kind = "unreadable"
 
 
 def _decoded(text: bytes) -> str:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 RETRIED = -(1 << 60)
 """A statement from quarantine is staged at this position plus its id: before all of the file."""
-NO_STATEMENT = ("tail", "unreadable", "broken")
+NO_STATEMENT = ("tail", "unreadable", "broken", "too large")
 LONGEST_TEXT = 1 << 20
 """Bytes that are kept of what is no statement; the text of a statement is kept whole."""
-NOT_RETRIED = (*NO_STATEMENT, "refused")
+NOT_RETRIED = (*NO_STATEMENT, "refused", "syntax")
 _PAGE = 500
 _PAGE_BYTES = 4 << 20
 
