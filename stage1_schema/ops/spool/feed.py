@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _STATES = {
     State.BROKEN: Fault("broken", "it breaks off, and another statement follows"),
+    State.TOO_LARGE: Fault("too large", "it has no end within 8 MB"),
     State.META: Fault("refused", "a psql command is never run"),
     State.TAIL: Fault("tail", "its end has not arrived"),
 }
@@ -95,7 +96,9 @@ class Feed:
         self._tally.mended = 0
 
     def _hold(self, piece: Raw, waiting: str | None, found: Fault) -> None:
-        target, row_key = grammar.aim(piece.text.replace(b"\0", b"").decode(errors="replace"))
+        target = row_key = None
+        if found.kind != "syntax":
+            target, row_key = grammar.aim(piece.text.replace(b"\0", b"").decode(errors="replace"))
         # What refers to a row that is never run does not wait for it.
         waited_for = None if found.kind == "refused" else waiting or row_key
         self._quarantine.hold(_place(piece), found, target, waited_for)

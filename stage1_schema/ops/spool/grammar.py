@@ -73,9 +73,11 @@ def parse(text: str) -> Statement:
 
 
 def parses(text: str) -> bool:
-    """Tell whether `text` is SQL at all, allowed or not."""
+    """Tell whether `text` is SQL at all, allowed or not; what is too large may be."""
     try:
         _tree(text)
+    except TooLarge:
+        return True
     except Broken:
         return False
     return True
