@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -65,12 +65,17 @@ def slug_of(measurement: str | None) -> str | None:
     return stem if stem != measurement and stem else None
 
 
-def of_spool(text: str) -> References:
-    """Return what the INSERT statements of a spool file refer to and bring."""
+def of_spool(spool_file: str | BinaryIO, name: str = "The text") -> References:
+    """Return what the INSERT statements of a spool file, or its text, refer to and bring.
+
+    Raises NoSpoolError, which says `name`, where it is none.
+    """
     from stage1_schema.ops import spool  # noqa: PLC0415 - what reads a log needs none of it
 
     found = References()
-    for statement in spool.statements(BytesIO(text.encode(errors="replace"))):
+    if isinstance(spool_file, str):
+        spool_file = BytesIO(spool_file.encode(errors="replace"))
+    for statement in spool.statements(spool_file, name):
         if statement is None:
             found.unreadable += 1
         else:
@@ -85,9 +90,10 @@ def of_log(text: str) -> References:
     """
     found = References()
     unresolved: dict[str, None] = {}
-    for detail in _KEY.finditer(text):
+    keys = [*_KEY.finditer(text)]
+    for detail, after in zip(keys, [*(each.start() for each in keys[1:]), len(text)], strict=True):
         column, value, table = detail.groups()
-        following = text[detail.end() : detail.end() + 200_000]
+        following = text[detail.end() : min(after, detail.end() + 200_000)]
         statement = _STATEMENT.match(following[following.find("\n") + 1 :].partition("ERROR:")[0])
         if statement is None:
             statement = _STATEMENT.search(following.partition("ERROR:")[0])

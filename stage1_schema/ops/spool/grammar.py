@@ -29,6 +29,8 @@ _STATEMENTS = {
     "TransactionStmt": "a transaction command",
     "VariableSetStmt": "SET",
 }
+_OPEN = ("TRANS_STMT_BEGIN", "TRANS_STMT_START")
+_CLOSE = ("TRANS_STMT_COMMIT", "TRANS_STMT_ROLLBACK", "TRANS_STMT_PREPARE")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,15 @@ class Broken(Held):
     kind = "syntax"
 
 
+class Transaction(Refused):
+    """A transaction command; `opens` and `closes` say what it does to a transaction."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(f"{_STATEMENTS['TransactionStmt']} is never run")
+        self.opens = node["kind"] in _OPEN
+        self.closes = node["kind"] in _CLOSE and not node.get("chain")
+
+
 class TooLarge(Broken):
     """The statement has more bytes, values or rows than any of a spool, or is nested deeper."""
 
@@ -69,6 +80,8 @@ def parse(text: str) -> Statement:
         return _insert(node, text.encode())
     if kind == "SelectStmt":
         return _call(node, text.encode())
+    if kind == "TransactionStmt":
+        raise Transaction(node)
     raise Refused(f"{_STATEMENTS.get(kind, kind.removesuffix('Stmt').upper())} is never run")
 
 

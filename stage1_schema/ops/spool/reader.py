@@ -262,12 +262,13 @@ class Reader:
         """Give up what is too long to be read, up to a line that begins with a statement."""
         while (end := self._boundary(shields)) is None and self._grow():
             pass
+        long = self._adrift
         self._adrift = end is None and not self._drained
         if end is None:
             end = len(self._buffer)
         if self._adrift:  # the next window may bring the rest of such a line
             end = max(end - OVERLAP, self._at + 1)
-        long = end - self._at >= LONGEST - OVERLAP
+        long = long or end - self._at >= LONGEST - OVERLAP
         return self._raw(end, State.TOO_LARGE if long else State.BROKEN)
 
     def _within(self, starts: list[int], stop: int) -> int | None:

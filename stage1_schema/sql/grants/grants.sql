@@ -28,8 +28,8 @@ BEGIN
         -- After a reset the default privileges below are there before the views.
         EXECUTE format('REVOKE INSERT, UPDATE ON %s FROM %I', views, app);
         EXECUTE format('GRANT USAGE, SELECT ON SEQUENCE spool_replays_replay_id_seq, spool_quarantine_quarantine_id_seq TO %I', app);
-        -- The worker purges jobs; a replay with --prune removes surplus trades.
-        EXECUTE format('GRANT DELETE ON stage1_jobs, simulation_trades TO %I', app);
+        -- The worker purges jobs; a replay removes surplus trades and the oldest closed statements.
+        EXECUTE format('GRANT DELETE ON stage1_jobs, simulation_trades, spool_quarantine TO %I', app);
         FOR routine IN
             SELECT p.oid::regprocedure FROM pg_proc p
              WHERE p.pronamespace = 'public'::regnamespace
