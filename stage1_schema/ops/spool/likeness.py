@@ -17,6 +17,7 @@ _START = re.compile(
     % ("|".join(TABLES).encode(), UPSERT_DATASET.encode()),
     re.IGNORECASE,
 )
+_LIKE = re.compile(rb"\s*+(?:INSERT|SELECT)\b", re.IGNORECASE)
 _MAGIC = (
     (b"\x1f\x8b", "gzip data"),
     (b"PK\x03\x04", "a ZIP archive"),
@@ -49,9 +50,8 @@ class Likeness:
         Of a tail that may be the start of a statement, or hide some, nobody can tell.
         """
         self._head = self._head or text[:_HEAD]
-        starts = _START.match(text.lstrip())
-        self._statements += bool(understood and starts)
-        if understood or starts:
+        self._statements += bool(understood and _START.match(text.lstrip()))
+        if understood or _LIKE.match(text):
             self._like += len(text)
         elif not (tail and (_begins(text) or _START.search(text))):
             self._unlike += len(text)
