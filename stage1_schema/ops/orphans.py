@@ -70,12 +70,12 @@ def of_spool(spool_file: str | BinaryIO, name: str = "The text") -> References:
 
     Raises NoSpoolError, which says `name`, where it is none.
     """
-    from stage1_schema.ops import spool  # noqa: PLC0415 - what reads a log needs none of it
+    from stage1_schema.ops.spool import feed  # noqa: PLC0415 - what reads a log needs none of it
 
     found = References()
     if isinstance(spool_file, str):
         spool_file = BytesIO(spool_file.encode(errors="replace"))
-    for statement in spool.statements(spool_file, name):
+    for statement in feed.statements(spool_file, name):
         if statement is None:
             found.unreadable += 1
         else:

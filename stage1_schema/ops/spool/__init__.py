@@ -1,6 +1,5 @@
 """The desktop's spool file into PostgreSQL: whole, quick, and nothing in it lost."""
 
-from stage1_schema.ops.spool.feed import statements
 from stage1_schema.ops.spool.likeness import NoSpoolError
 from stage1_schema.ops.spool.listing import ALL, KINDS, Kept, Which, discard, left_out, listing
 from stage1_schema.ops.spool.replay import Options, replay, source_of
@@ -23,5 +22,4 @@ __all__ = [
     "replay",
     "session",
     "source_of",
-    "statements",
 ]

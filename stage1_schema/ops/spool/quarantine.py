@@ -10,7 +10,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from stage1_schema.ops.spool.reader import LONGEST
+from stage1_schema.ops.spool.contract import LONGEST
 from stage1_schema.ops.spool.report import EXAMPLES, Entry
 
 if TYPE_CHECKING:

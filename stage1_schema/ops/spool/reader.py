@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from stage1_schema.ops import sql_tokens
-from stage1_schema.ops.spool.contract import TABLES, UPSERT_DATASET
+from stage1_schema.ops.spool.contract import LONGEST, TABLES, UPSERT_DATASET
 from stage1_schema.ops.spool.shapes import BLANK
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ LOOK = 1 << 9
 """Bytes past what looks like the start of the next statement that are looked at first."""
 MARGIN = 1 << 18
 """Bytes that a statement may run past what looks like the start of the next one."""
-LONGEST = 8 << 20
-"""Bytes of the longest statement."""
 SHORTEST = len("INSERT INTO datasets")
 """Bytes of the shortest text that looks like the start of a statement."""
 OVERLAP = 1 << 10
