@@ -32,13 +32,19 @@ def command(
         raise click.UsageError("Give either --from FILE or --log FILE.")
     settings = context.settings
     with console.progress("backfill"):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        found = orphans.of_spool(text) if spool else orphans.of_log(text)
+        found = _references(path, is_spool=spool is not None)
         result = placeholders.backfill(settings, found, dry_run=dry_run)
     if as_json:
         click.echo(json.dumps(result.to_data(), indent=2, default=str))
         return
     _show(result)
+
+
+def _references(path: Path, *, is_spool: bool) -> orphans.References:
+    if not is_spool:
+        return orphans.of_log(path.read_text(encoding="utf-8", errors="replace"))
+    with path.open("rb") as file:
+        return orphans.of_spool(file, console.visible(str(path)))
 
 
 def _show(result: placeholders.Backfill) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from stage1_schema.ops import spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_IDS = re.compile(r"[0-9]{1,18}(,[0-9]{1,18})*")
 
 
 @click.command()
@@ -37,7 +40,12 @@ if TYPE_CHECKING:
     help="How long to wait for another replay or an upgrade.",
 )
 @click.option("--quarantine", "list_them", is_flag=True, help="List what is held back, and end.")
-@click.option("--discard", type=int, multiple=True, metavar="ID", help="Give a held one up.")
+@click.option(
+    "--discard",
+    multiple=True,
+    metavar="ID|KIND|FILE|all",
+    help="Give up what is in quarantine; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @pass_context
 def command(
@@ -50,14 +58,14 @@ def command(
     missing_parents: str,
     wait: float,
     list_them: bool,
-    discard: tuple[int, ...],
+    discard: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Replay the spool FILE of a desktop into PostgreSQL.
 
     Only the statements that a spool may contain are run. What cannot be applied is kept in
-    quarantine and tried again by the next replay. The exit code is 0 when all is in, 3 when
-    something is in quarantine, 1 when the replay failed.
+    quarantine; what may be applied later is tried again by the next replay. The exit code is 0
+    when all is in, 3 when something is in quarantine, 1 when the replay failed.
 
     Example: stage1 replay pending_postgres_inserts.sql
     """
@@ -82,15 +90,29 @@ def command(
     click.get_current_context().exit(report.exit_code)
 
 
-def _quarantine(context: Stage1, discard: tuple[int, ...], *, as_json: bool) -> None:
+def _quarantine(context: Stage1, discard: tuple[str, ...], *, as_json: bool) -> None:
     with spool.session(context.settings) as connection:
         if discard:
-            spool.discard(connection, list(discard))
-        kept = spool.listing(connection)
+            spool.discard(connection, _which(discard))
+        kept, left_out = spool.listing(connection), spool.left_out(connection)
     if as_json:
         click.echo(json.dumps([vars(each) for each in kept], indent=2, default=str))
     else:
-        show_replay.quarantine(kept)
+        show_replay.quarantine(kept, left_out)
+
+
+def _which(words: tuple[str, ...]) -> spool.Which:
+    """Return what the user wants to give up: ids, with commas or not, kinds, files, or all."""
+    ids = [int(each) for word in words if _IDS.fullmatch(word) for each in word.split(",")]
+    rest = [word for word in words if not _IDS.fullmatch(word) and word != spool.ALL]
+    sources = {spool.source_of(Path(word)): word for word in rest if word not in spool.KINDS}
+    return spool.Which(
+        ids=ids,
+        kinds=[word for word in rest if word in spool.KINDS],
+        sources=[*sources],
+        all=spool.ALL in words,
+        names=sources,
+    )
 
 
 @contextmanager

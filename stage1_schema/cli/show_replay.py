@@ -10,7 +10,7 @@ from stage1_schema.cli import console
 from stage1_schema.terminal import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from stage1_schema.ops.spool import Kept, Report
 
@@ -52,12 +52,18 @@ def report(done: Report) -> None:
     undone = "; dry run, all of it undone" if done.dry_run else ""
     done_in = f"{done.statements:,} statements in {done.duration_s} s{undone}"
     click.echo(f"{visible(done.source)}: {what}, {done_in}")
+    if done.left_out:
+        click.echo(f"{_more(done.left_out)} not kept: the quarantine is full.")
     if done.open_quarantine:
         click.echo(f"{done.open_quarantine:,} in quarantine: stage1 replay --quarantine")
 
 
-def quarantine(kept: Sequence[Kept]) -> None:
-    """Print every statement in quarantine."""
+def _more(count: int) -> str:
+    return "1 more was" if count == 1 else f"{count:,} more were"
+
+
+def quarantine(kept: Sequence[Kept], left_out: Mapping[str, int]) -> None:
+    """Print every statement in quarantine, and how many of each file found no room there."""
     for each in kept:
         source, reason = visible(each.source), visible(each.reason)
         click.echo(f"{each.id}  {source}:{each.line}  {each.kind}: {reason}")
@@ -70,4 +76,9 @@ def quarantine(kept: Sequence[Kept]) -> None:
         )
     click.echo(f"{len(kept):,} in quarantine.")
     if kept:
-        click.echo("A replay tries them again; --discard ID gives one up.")
+        click.echo(
+            "A replay tries again what may be applied later. Give up by --discard with an id,"
+            " a kind, a file, or all."
+        )
+    for source, count in left_out.items():
+        click.echo(f"{console.visible(source)}: {_more(count)} not kept.")

@@ -40,7 +40,8 @@ class SpoolReplay(Base):
 class SpoolQuarantine(Base):
     """A statement that was not applied, with its text and the reason.
 
-    An `open` one is tried again by every replay; that writes nothing while the reason stays.
+    An `open` one that may be applied later is tried again by every replay; that writes nothing
+    while the reason stays.
     `position` is its offset in the file in bytes, `digest` the SHA-256 of its text; `target` and
     `row_key` name the row, where that is known, or its rows, with commas between them.
     """

@@ -6,7 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from pglast import Error, ast, parse_plpgsql, parse_sql
+from stage1_schema.ops.sql_parser import Node, ParseError, parse
+from stage1_schema.ops.sql_parser import blocks as parse_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +25,8 @@ def statements(block: str) -> Iterator[str | None]:
     is not asked.
     """
     try:
-        parsed = parse_plpgsql(block)
-    except (Error, ValueError):
+        parsed = parse_blocks(block)
+    except ParseError:
         yield None
         return
     nodes = list(_nodes(parsed))
@@ -67,7 +68,7 @@ def _only_rights(query: str, nodes: list[tuple[str, dict[str, Any]]]) -> bool:
     A bare variable is followed to the loops of the block, where no assignment can change it.
     """
     expressions = [_expression(f"SELECT {query}")]
-    if isinstance(expressions[0], ast.ColumnRef):
+    if expressions[0] is not None and expressions[0].tag == "ColumnRef":
         if any(name == "PLpgSQL_stmt_assign" for name, _ in nodes):
             return False
         loops = [node for name, node in nodes if name == "PLpgSQL_stmt_fors"]
@@ -80,22 +81,24 @@ def _only_rights(query: str, nodes: list[tuple[str, dict[str, Any]]]) -> bool:
     return bool(starts) and all(start and _RIGHTS.match(start) for start in starts)
 
 
-def _expression(select: str) -> Any:  # noqa: ANN401 - pglast's nodes
+def _expression(select: str) -> Node | None:
     try:
-        (parsed,) = parse_sql(select)
-    except Error:
+        (parsed,) = parse(select)
+    except ParseError:
         return None
-    (first, *_) = getattr(parsed.stmt, "targetList", None) or (None,)
+    (first, *_) = parsed.targetList or (None,)
     return first and first.val
 
 
-def _start(expression: Any) -> str | None:  # noqa: ANN401
+def _start(expression: Node | None) -> str | None:
     """Return the literal that a text begins with."""
-    if isinstance(expression, ast.A_Const) and isinstance(expression.val, ast.String):
-        return str(expression.val.sval)
-    kind = type(expression)
-    if kind is ast.A_Expr and expression.name[0].sval == "||":
+    if expression is None:
+        return None
+    kind = expression.tag
+    if kind == "A_Const" and expression.sval:
+        return str(expression.sval.sval)
+    if kind == "A_Expr" and expression.name[0].sval == "||":
         return _start(expression.lexpr)
-    if kind is ast.FuncCall and expression.funcname[-1].sval == "format":
+    if kind == "FuncCall" and expression.funcname[-1].sval == "format":
         return _start(expression.args[0])
     return None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pglast import enums
-
 from stage1_schema.ops.effects import ONLINE, SCAN, Effect, Hazard
 
 _EXCLUSIVE = (Hazard.BLOCKS_READS,)
@@ -15,7 +13,7 @@ _ALL = (Hazard.UNKNOWN,)
 _ON = {"true", "on", "1"}
 
 
-def vacuum(node: Any) -> Effect:  # noqa: ANN401 - pglast's nodes
+def vacuum(node: Any) -> Effect:  # noqa: ANN401 - nodes of the parser
     """Return the effect of VACUUM and ANALYZE; the latter blocks nobody, whichever table it is."""
     kind = "VACUUM" if node.is_vacuumcmd else "ANALYZE"
     tables = tuple(each.relation.relname for each in node.rels or ())
@@ -35,13 +33,12 @@ def cluster(node: Any) -> Effect:  # noqa: ANN401
 
 def reindex(node: Any) -> Effect:  # noqa: ANN401
     """Return the effect of REINDEX: to plan a query, a reader wants a lock on each index."""
-    kinds = enums.ReindexObjectType
     alone = _said(node.params, "concurrently")
     lock, hazards = (ONLINE, ()) if alone else (SCAN, _EXCLUSIVE)
     kind = "REINDEX" + " CONCURRENTLY" * alone
-    if node.kind == kinds.REINDEX_OBJECT_INDEX:
+    if node.kind == "REINDEX_OBJECT_INDEX":
         return Effect(kind, (), lock, hazards, indexes=(node.relation.relname,))
-    if node.kind == kinds.REINDEX_OBJECT_TABLE:
+    if node.kind == "REINDEX_OBJECT_TABLE":
         return Effect(kind, (node.relation.relname,), lock, hazards)
     return Effect(kind, hazards=_ALL)
 
@@ -49,7 +46,4 @@ def reindex(node: Any) -> Effect:  # noqa: ANN401
 def _said(options: Any, name: str) -> bool:  # noqa: ANN401
     """Tell whether an option is on: it is where it has no value."""
     given = [each.arg for each in options or () if each.defname == name]
-    return any(
-        arg is None or str(getattr(arg, "sval", getattr(arg, "ival", ""))).lower() in _ON
-        for arg in given
-    )
+    return any(arg is None or str(arg.sval or arg.ival or "").lower() in _ON for arg in given)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -65,11 +65,21 @@ def slug_of(measurement: str | None) -> str | None:
     return stem if stem != measurement and stem else None
 
 
-def of_spool(text: str) -> References:
-    """Return what the INSERT statements of a spool file refer to and bring."""
+def of_spool(spool_file: str | BinaryIO, name: str = "The text") -> References:
+    """Return what the INSERT statements of a spool file, or its text, refer to and bring.
+
+    Raises NoSpoolError, which says `name`, where it is none.
+    """
+    from stage1_schema.ops.spool import feed  # noqa: PLC0415 - what reads a log needs none of it
+
     found = References()
-    for statement in _split(text, found):
-        _read(statement, found, brings=True)
+    if isinstance(spool_file, str):
+        spool_file = BytesIO(spool_file.encode(errors="replace"))
+    for statement in feed.statements(spool_file, name):
+        if statement is None:
+            found.unreadable += 1
+        else:
+            _read(statement, found, brings=True)
     return found
 
 
@@ -80,9 +90,10 @@ def of_log(text: str) -> References:
     """
     found = References()
     unresolved: dict[str, None] = {}
-    for detail in _KEY.finditer(text):
+    keys = [*_KEY.finditer(text)]
+    for detail, after in zip(keys, [*(each.start() for each in keys[1:]), len(text)], strict=True):
         column, value, table = detail.groups()
-        following = text[detail.end() : detail.end() + 200_000]
+        following = text[detail.end() : min(after, detail.end() + 200_000)]
         statement = _STATEMENT.match(following[following.find("\n") + 1 :].partition("ERROR:")[0])
         if statement is None:
             statement = _STATEMENT.search(following.partition("ERROR:")[0])
@@ -96,18 +107,6 @@ def of_log(text: str) -> References:
             unresolved[f"{column} {value} of {table}"] = None
     found.unresolved = tuple(unresolved)
     return found
-
-
-def _split(text: str, found: References) -> tuple[str, ...]:
-    """Return the statements; what a cut left at the end is counted, not read."""
-    from pglast.parser import ParseError, split  # noqa: PLC0415 - a large library, used here only
-
-    try:
-        return split(text, with_parser=False)
-    except ParseError as error:
-        found.unreadable += 1
-        whole = text[: error.args[1]]
-        return split(whole[: whole.rfind(";") + 1], with_parser=False)
 
 
 def _read(statement: str, found: References, *, brings: bool) -> None:
@@ -142,14 +141,13 @@ def _rows(statement: str) -> Iterator[tuple[str, dict[str, str]]]:
 
     Raises ValueError where PostgreSQL's parser does not take the statement.
     """
-    from pglast.parser import ParseError, parse_sql_json  # noqa: PLC0415 - as above
+    from stage1_schema.ops import sql_parser  # noqa: PLC0415 - a large library, used here only
 
     try:
-        parsed = json.loads(parse_sql_json(statement))["stmts"]
-    except ParseError as error:
+        parsed = sql_parser.trees(statement)
+    except sql_parser.ParseError as error:
         raise ValueError(str(error)) from error
-    for each in parsed:
-        node = each["stmt"]
+    for node in parsed:
         if insert := node.get("InsertStmt"):
             columns = [column["ResTarget"]["name"] for column in insert.get("cols", ())]
             select = insert.get("selectStmt", {}).get("SelectStmt", {})

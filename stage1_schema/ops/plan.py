@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alembic.script import ScriptDirectory
-from pglast import Error, split
 from sqlalchemy import text
 
 from stage1_schema.alembic_plugin import preflight, questdb_changes, questdb_pending, standing
@@ -27,6 +26,7 @@ from stage1_schema.ops import fingerprint, migrate, pending, role_setup, squawk
 from stage1_schema.ops.effects import CATALOGUE, REFERENCE, SCAN, TRIGGER, Effect, Hazard
 from stage1_schema.ops.plan_standing import ForeignKey, Standing, look
 from stage1_schema.ops.retyping import keeps_rows, keeps_values
+from stage1_schema.ops.sql_parser import ParseError, split
 from stage1_schema.ops.statements import effect
 from stage1_schema.questdb import client, plain_questdb_errors
 
@@ -226,9 +226,9 @@ def _revisions(
         found = scripts.get_revision(step.revision)
         try:
             statements = tuple(_statements(step.sql, stands))
-        except Error as error:
+        except ParseError as error:
             raise Stage1Error(
-                f"The SQL of revision {step.revision} cannot be read: {error.args[0]}.",
+                f"The SQL of revision {step.revision} cannot be read: {error}.",
                 next_step=f"correct migrations/sql/{step.revision}/.",
             ) from None
         with plain_questdb_errors():

@@ -6,9 +6,7 @@ point, parts of a second, a time zone and trailing blanks go without one.
 
 from __future__ import annotations
 
-from typing import Any
-
-from pglast import ast, parse_sql
+from stage1_schema.ops.sql_parser import parse
 
 _INTEGERS = {"int2": 5, "int4": 10, "int8": 19}
 """With the digits of the largest."""
@@ -71,12 +69,11 @@ def _longer(name: str, old: tuple[int, ...], new: tuple[int, ...]) -> bool:
 
 
 def _parsed(type_: str) -> tuple[str, tuple[int, ...], bool]:
-    select: Any = parse_sql(f"SELECT NULL::{type_}")[0].stmt
-    found = select.targetList[0].val.typeName
-    values = [getattr(each, "val", None) for each in found.typmods or ()]
-    if not all(isinstance(value, ast.Integer) for value in values):
+    found = parse(f"SELECT NULL::{type_}")[0].targetList[0].val.typeName
+    values = [each.ival for each in found.typmods or ()]
+    if not all(values):
         return type_, (), False  # of an extension
-    mods = tuple(value.ival for value in values if value)
+    mods = tuple(value.ival or 0 for value in values)
     if found.names[-1].sval == "numeric" and len(mods) == 1:
         mods = (*mods, 0)
     return found.names[-1].sval, mods, found.arrayBounds is not None

@@ -177,7 +177,7 @@ finally:
 """
 NOT_NEEDED = (
     "questdb_ddl",
-    "pglast",
+    "postgast",
     "urllib3",
     "rich",
     "click",

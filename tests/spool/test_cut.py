@@ -240,7 +240,9 @@ def test_column_that_the_server_fills_is_never_set(field, run):
 def test_waiting_says_for_what(field, run):
     said = []
     module.replay(field.settings, _written(field, run), progress=lambda _, what: said.append(what))
-    assert said[:2] == ["waiting for an upgrade", "waiting for another replay"]
+    waiting = said.index("waiting for an upgrade")
+    assert set(said[:waiting]) == {"reading"}
+    assert said[waiting : waiting + 2] == ["waiting for an upgrade", "waiting for another replay"]
 
 
 def _written(field, run):

@@ -1,5 +1,6 @@
 """Which statements may run, and that the quick way accepts no other."""
 
+import json
 import re
 
 import pytest
@@ -103,6 +104,78 @@ JSON = [
 @pytest.mark.parametrize(("given_", "wanted", "count"), JSON)
 def test_json_is_mended_outside_of_its_strings(given_, wanted, count):
     assert mend.json_text(given_) == (wanted, count)
+
+
+BARE = [
+    "nan", "-NaN", "+nan", "nan(ind)", "-nan(ind)", "nan(0x8000)", "nan()", "inf", "-Inf", "- inf",
+    "infinity", "1.#IND", "-1.#IND00", "1.#QNAN", "+1.#inf", "-1.#SNAN0", "nan /* nan */",
+]  # fmt: skip
+OTHERS = [
+    '"nan"', '-"inf"', "nan.nan", "nano", "1.#nano", "2.#IND", '1.#"inf"', "nan + 1", "nan(1, 2)",
+    "nan(nan(1))", "f(nan)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("written", [*BARE, *OTHERS])
+def test_bare_numbers_that_are_none_are_mended(written):
+    usual = [SLOTS.get(kind, "1") for kind in TRADES.columns.values()]
+    usual[list(TRADES.columns).index("pnl")] = written
+    if written in OTHERS:
+        with pytest.raises(Refused):
+            grammar.parse(statement_of(TRADES, usual))
+        return
+    statement = grammar.parse(statement_of(TRADES, usual))
+    assert statement.mended == 1
+    assert fields_of(statement_of(TRADES, usual)).count(NULL) == 1
+
+
+QUOTED = {
+    "a string": lambda text: "'" + text.replace("'", "''") + "'",
+    "escapes": lambda text: "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'",
+    "dollars": lambda text: f"$quoted${text}$quoted$",
+    "unicode": lambda text: "U&'" + text.replace("\\", "\\\\").replace("'", "''") + "'",
+}
+PIECES = [
+    "nan",
+    ", nan, ",
+    "(inf)",
+    "'",
+    '"',
+    "\\",
+    "-nan(ind)",
+    ",",
+    " ",
+    "--",
+    "/*",
+    "é",
+    ":",
+    "1.#IND",
+]
+
+
+@settings(max_examples=600)
+@given(
+    text=st.lists(st.sampled_from(PIECES), max_size=12).map("".join),
+    how=st.sampled_from([*QUOTED]),
+    comment=st.sampled_from(["", "/* ', nan, ' */", "-- (nan, '\n"]),
+)
+def test_text_in_quotes_is_never_changed(text, how, comment):
+    """Whatever stands beside it: here numbers that are mended, and comments with quotes."""
+    usual = [SLOTS.get(kind, "nan") for kind in TABLES["simulation_trade_buckets"].columns.values()]
+    usual[-1] = comment + QUOTED[how](text)
+    statement = grammar.parse(statement_of(TABLES["simulation_trade_buckets"], usual))
+    assert statement.rows[0][-1].text == text
+    assert statement.mended == 5
+
+
+@settings(max_examples=600)
+@given(st.recursive(st.text() | st.integers() | st.none() | st.floats(), st.lists))
+def test_json_keeps_everything_but_numbers_that_are_none(value):
+    text = json.dumps(value)
+    mended, count = mend.json_text(text)
+    found = iter([None] * count)
+    assert json.loads(mended) == json.loads(text, parse_constant=lambda _: next(found))
+    assert next(found, "none left") == "none left"
 
 
 @pytest.mark.parametrize(

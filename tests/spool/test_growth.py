@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from stage1_schema.ops.spool import quarantine
+from stage1_schema.ops import spool as library
 from tests.spool import generator
 from tests.spool.conftest import TABLES
 from tests.spool.test_units import lines, several
@@ -93,7 +93,7 @@ def test_listing_says_how_often_a_statement_was_tried(field):
     spool.run("A", folds=0)
     field.replay(lines(spool.statements[0].replace("'COMPLETED'", "'NONSENSE'"), "SELECT 1;"))
     field.replay()
-    found = {each.kind: each.attempts for each in quarantine.listing(field.connection)}
+    found = {each.kind: each.attempts for each in library.listing(field.connection)}
     assert found == {"constraint": 2, "refused": 1}
 
 

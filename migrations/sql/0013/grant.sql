@@ -6,6 +6,7 @@ DECLARE
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = app) THEN
         EXECUTE format('GRANT SELECT, INSERT, UPDATE ON spool_replays, spool_quarantine, spool_units TO %I', app);
+        EXECUTE format('GRANT DELETE ON spool_quarantine TO %I', app);
         EXECUTE format('GRANT USAGE, SELECT ON SEQUENCE spool_replays_replay_id_seq, spool_quarantine_quarantine_id_seq TO %I', app);
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = readonly) THEN

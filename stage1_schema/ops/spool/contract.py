@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+LONGEST = 8 << 20
+"""Bytes of the longest statement."""
+
+
 class Kind(Enum):
     """The type of a column; the value is PostgreSQL's name for it."""
 

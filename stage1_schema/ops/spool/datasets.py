@@ -64,6 +64,7 @@ class Datasets:
         self._report = report
         self._known = KnownUnits(connection, staging)
         self._failed: list[tuple[Place, str, str, Fault]] = []
+        connection.execute("DROP TABLE IF EXISTS pg_temp.spool_datasets")  # read again
         connection.execute(
             "CREATE TEMPORARY TABLE spool_datasets (position bigint, line bigint, length integer,"
             " shape integer, target text, dataset_id text, fields text[])"

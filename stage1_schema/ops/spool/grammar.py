@@ -6,7 +6,6 @@ a construct nobody thought of cannot pass.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from stage1_schema.ops.spool.contract import Table
 
 Node = dict[str, Any]
+ROWS = 1_000
+"""Rows of the largest INSERT."""
 
 _STATEMENTS = {
     "CopyStmt": "COPY",
@@ -28,6 +29,8 @@ _STATEMENTS = {
     "TransactionStmt": "a transaction command",
     "VariableSetStmt": "SET",
 }
+_OPEN = ("TRANS_STMT_BEGIN", "TRANS_STMT_START")
+_CLOSE = ("TRANS_STMT_COMMIT", "TRANS_STMT_ROLLBACK", "TRANS_STMT_PREPARE")
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,32 @@ class Statement:
 
     shape: Shape
     rows: tuple[tuple[Constant, ...], ...]
-    mended: int = 0
+
+    @property
+    def mended(self) -> int:
+        """How many of its values are a bare nan or infinity."""
+        return sum(each.form is Form.NONFINITE for row in self.rows for each in row)
 
 
 class Broken(Held):
     """The text is no SQL statement."""
+
+    kind = "syntax"
+
+
+class Transaction(Refused):
+    """A transaction command; `opens` and `closes` say what it does to a transaction."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(f"{_STATEMENTS['TransactionStmt']} is never run")
+        self.opens = node["kind"] in _OPEN
+        self.closes = node["kind"] in _CLOSE and not node.get("chain")
+
+
+class TooLarge(Broken):
+    """The statement has more bytes, values or rows than any of a spool, or is nested deeper."""
+
+    kind = "too large"
 
 
 def parse(text: str) -> Statement:
@@ -48,24 +72,25 @@ def parse(text: str) -> Statement:
 
     Raises Refused with the reason when a spool may not contain it, Broken when it is no SQL.
     """
-    mended = 0
-    if mend.suspect(text.encode("utf-8", "surrogateescape")):
-        text, mended = mend.sql_text(text)
     statements = _tree(text)
     if len(statements) != 1:
         raise Refused("it is not one statement")
-    kind, node = _single(statements[0]["stmt"])
+    kind, node = _single(statements[0])
     if kind == "InsertStmt":
-        return _insert(node, mended)
+        return _insert(node, text.encode())
     if kind == "SelectStmt":
-        return _call(node, mended)
+        return _call(node, text.encode())
+    if kind == "TransactionStmt":
+        raise Transaction(node)
     raise Refused(f"{_STATEMENTS.get(kind, kind.removesuffix('Stmt').upper())} is never run")
 
 
 def parses(text: str) -> bool:
-    """Tell whether `text` is SQL at all, allowed or not."""
+    """Tell whether `text` is SQL at all, allowed or not; what is too large may be."""
     try:
-        _tree(mend.sql_text(text)[0])
+        _tree(text)
+    except TooLarge:
+        return True
     except Broken:
         return False
     return True
@@ -76,13 +101,14 @@ def aim(text: str) -> tuple[str | None, str | None]:
 
     Each is None where it cannot be told. The keys are as in the quarantine, with `,` between them.
     """
+    source = text.encode()
     try:
-        ((kind, node),) = (_single(each["stmt"]) for each in _tree(mend.sql_text(text)[0]))
+        ((kind, node),) = (_single(each) for each in _tree(text))
         if kind == "SelectStmt":
             arguments = _single(_single(node["targetList"][0])[1]["val"])[1]
             if _name(arguments["funcname"][-1]) != UPSERT_DATASET:
                 return None, None
-            return UPSERT_DATASET, _constant(arguments["args"][0]).text.lower()
+            return UPSERT_DATASET, _constant(arguments["args"][0], source).text.lower()
         table = TABLES[node["relation"]["relname"]]
     except (Held, Refused, LookupError, ValueError):
         return None, None
@@ -90,7 +116,7 @@ def aim(text: str) -> tuple[str | None, str | None]:
         columns = [_target(each, "")[0] for each in node["cols"]]
         at = [columns.index(column) for column in table.key]
         rows = [_single(row)[1]["items"] for row in _single(node["selectStmt"])[1]["valuesLists"]]
-        keys = [key_of([_constant(items[n]) for n in at]) for items in rows]
+        keys = [key_of([_constant(items[n], source) for n in at]) for items in rows]
     except (Held, Refused, LookupError, ValueError):
         return table.name, None
     return table.name, ",".join(keys)
@@ -102,18 +128,17 @@ def key_of(values: Iterable[Constant]) -> str:
 
 
 def _tree(text: str) -> list[Node]:
-    from pglast.parser import ParseError, parse_sql_json  # noqa: PLC0415 - 0.1 s, seldom needed
+    from stage1_schema.ops import sql_parser  # noqa: PLC0415 - 0.05 s, seldom needed
 
     try:
-        statements: list[Node] = json.loads(parse_sql_json(text)).get("stmts", [])
-    except ParseError as error:
-        raise Broken(f"it cannot be parsed: {error.args[0]}") from None
-    except (ValueError, RecursionError) as error:
-        raise Broken(f"it cannot be read: {type(error).__name__}") from None
-    return statements
+        return sql_parser.trees(text)
+    except sql_parser.TooLargeError as error:
+        raise TooLarge(str(error)) from None
+    except sql_parser.ParseError as error:
+        raise Broken(f"it cannot be parsed: {error}") from None
 
 
-def _insert(node: Node, mended: int) -> Statement:
+def _insert(node: Node, source: bytes) -> Statement:
     _only(node, "relation", "cols", "selectStmt", "onConflictClause", "override", what="INSERT")
     relation = node["relation"]
     _only(relation, "relname", "inh", "relpersistence", "location", what="the table")
@@ -130,19 +155,21 @@ def _insert(node: Node, mended: int) -> Statement:
         raise Refused(f"{', '.join(table.key)} must be given")
     updates, plain = _conflict(node.get("onConflictClause"), table, columns)
     shape = Shape(table.name, columns, updates, plain=plain)
-    return Statement(shape, tuple(_rows(node, len(columns))), mended)
+    return Statement(shape, tuple(_rows(node, len(columns), source)))
 
 
-def _rows(node: Node, width: int) -> Iterable[tuple[Constant, ...]]:
+def _rows(node: Node, width: int, source: bytes) -> Iterable[tuple[Constant, ...]]:
     kind, select = _single(node.get("selectStmt", {"": {}}))
     if kind != "SelectStmt" or "valuesLists" not in select:
         raise Refused("only INSERT … VALUES is run")
     _only(select, "valuesLists", "limitOption", "op", what="VALUES")
+    if len(select["valuesLists"]) > ROWS:
+        raise TooLarge(f"it has {len(select['valuesLists']):,} rows; {ROWS:,} are the most")
     for each in select["valuesLists"]:
         items = _single(each)[1].get("items", [])
         if len(items) != width:
             raise Refused(f"{len(items)} values stand for {width} columns")
-        yield tuple(_constant(item) for item in items)
+        yield tuple(_constant(item, source) for item in items)
 
 
 def _conflict(
@@ -180,7 +207,7 @@ def _excluded(target: Node) -> str:
     return name
 
 
-def _call(node: Node, mended: int) -> Statement:
+def _call(node: Node, source: bytes) -> Statement:
     _only(node, "targetList", "limitOption", "op", what="SELECT")
     targets = node.get("targetList", ())
     kind, call = _single(_single(targets[0])[1].get("val", {"": {}})) if targets else ("", {})
@@ -191,22 +218,22 @@ def _call(node: Node, mended: int) -> Statement:
     name = ".".join(_name(each) for each in call["funcname"])
     if name != UPSERT_DATASET:
         raise Refused(f"the function {name} is never called")
-    arguments = tuple(_constant(each) for each in call.get("args", ()))
+    arguments = tuple(_constant(each, source) for each in call.get("args", ()))
     if len(arguments) != len(UPSERT_DATASET_KINDS):
         raise Refused(f"{UPSERT_DATASET} has {len(UPSERT_DATASET_KINDS)} arguments")
-    return Statement(Shape(UPSERT_DATASET), (arguments,), mended)
+    return Statement(Shape(UPSERT_DATASET), (arguments,))
 
 
-def _constant(node: Node) -> Constant:
+def _constant(node: Node, source: bytes) -> Constant:
     kind, value = _single(node)
     if kind == "A_Const":
         return _literal(value)
     if kind == "TypeCast":
-        return _cast(value)
+        return _cast(value, source)
+    if mend.is_bare(node, source):
+        return Constant(Form.NONFINITE)
     if kind == "FuncCall":
-        return _function(value)
-    if kind == "ColumnRef" and mend.is_nonfinite(_name(value["fields"][0])):
-        raise Held("a NaN or an infinity stands where it cannot be mended")
+        return _function(value, source)
     raise Refused(f"a value is no constant ({kind})")
 
 
@@ -224,12 +251,12 @@ def _literal(value: Node) -> Constant:
     raise Refused("a value is a bit string")
 
 
-def _cast(value: Node) -> Constant:
+def _cast(value: Node, source: bytes) -> Constant:
     _only(value, "arg", "typeName", "location", what="a cast")
     _only(value["typeName"], "names", "typemod", "location", what="a cast")
     if [_name(each) for each in value["typeName"]["names"]] != ["jsonb"]:
         raise Refused("a cast is not one to jsonb")
-    inner = _constant(value["arg"])
+    inner = _constant(value["arg"], source)
     if inner.form is Form.NULL:
         return inner
     if inner.form is not Form.STRING:
@@ -237,7 +264,7 @@ def _cast(value: Node) -> Constant:
     return Constant(Form.JSON, inner.text)
 
 
-def _function(value: Node) -> Constant:
+def _function(value: Node, source: bytes) -> Constant:
     _only(value, "funcname", "args", "funcformat", "location", what="a call")
     name = ".".join(_name(each) for each in value["funcname"])
     arguments = value.get("args", ())
@@ -245,9 +272,11 @@ def _function(value: Node) -> Constant:
         return Constant(Form.NOW)
     if name != "to_timestamp" or len(arguments) != 1:
         raise Refused(f"the function {name} is never called")
-    inner = _constant(arguments[0])
+    inner = _constant(arguments[0], source)
     if inner.form is Form.NULL:
         return inner
+    if inner.form is Form.NONFINITE:
+        raise Held("a NaN or an infinity stands for a time")
     if inner.form is not Form.NUMBER:
         raise Refused("TO_TIMESTAMP is not of a number")
     return Constant(Form.TIME, inner.text)

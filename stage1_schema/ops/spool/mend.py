@@ -8,19 +8,21 @@ never touched, in SQL or in JSON.
 from __future__ import annotations
 
 import re
+from typing import Any
 
+Tree = dict[str, Any]
 _WORD = r"[-+]?(?:nan(?:\([a-z0-9_]*\))?|inf(?:inity)?|1\.\#(?:ind|inf|qnan|snan)[0-9]*)"
 _NONFINITE = re.compile(_WORD, re.IGNORECASE)
-_JSON = re.compile(rf'"(?:[^"\\]|\\.)*+"|(?<![\w.#])({_WORD})(?![\w.])', re.IGNORECASE)
-_SQL = re.compile(
-    r"'[^']*+(?:''[^']*+)*+'|\"[^\"]*+\"|--[^\n]*+"
-    rf"|(?<=[(,\s])({_WORD})(?=\s*[,)])",
-    re.IGNORECASE,
+_JSON = re.compile(
+    # A string that is left open reaches to the end: so each character is looked at once.
+    rf'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|(?<![\w.#])({_WORD})(?![\w.])',
+    re.IGNORECASE | re.DOTALL,
 )
+_NAN, _INFINITE = {"nan"}, {"inf", "infinity"}
+_MICROSOFT = re.compile(r"(?:ind|inf|qnan|snan)[0-9]*")
 _HINTS = (b"nan", b"inf", b"1.#")
 _VALUE_BEGINS = re.compile(rb"(?:[:\[,(]|\A)\s*+[-+]?\Z")
 _NEAR = 64
-_AS_TIME = re.compile(r"to_timestamp\s*\(\s*$", re.IGNORECASE)
 
 
 def suspect(data: bytes) -> bool:
@@ -54,19 +56,46 @@ def json_text(text: str) -> tuple[str, int]:
     return _JSON.sub(replaced, text), count
 
 
-def sql_text(text: str) -> tuple[str, int]:
-    """Return a statement with every bare nan or infinity as NULL, and how many there were.
+def is_bare(node: Tree, source: bytes) -> bool:
+    """Tell whether an expression is what a writer emits for a nan or an infinity.
 
-    One that stands for a time becomes a plain `nan`, which is held.
+    To PostgreSQL's parser that is a column (`nan`), a call (`nan(ind)`), or `1.` and an operator
+    (`1.#QNAN`), with or without a sign. A name in quotes is none of them: `source` is the text
+    that was parsed.
     """
-    values = re.search(r"\bvalues\b|\bselect\b", text, re.IGNORECASE)
-    if values is None:
-        return text, 0
-    pieces, at, count = [text[: values.end()]], values.end(), 0
-    for match in _SQL.finditer(text, at):
-        if match[1] is not None:
-            is_time = _AS_TIME.search(text, 0, match.start()) is not None
-            pieces += (text[at : match.start()], "nan" if is_time else "NULL")
-            at = match.end()
-            count += not is_time
-    return "".join((*pieces, text[at:])), count
+    ((kind, value),) = node.items()
+    if kind == "A_Expr" and value.get("kind") == "AEXPR_OP":
+        operator = value["name"][-1]["String"]["sval"]
+        if operator in ("-", "+") and "lexpr" not in value:
+            return is_bare(value["rexpr"], source)
+        return operator == "#" and _is_one(value.get("lexpr")) and _is_kind(value["rexpr"], source)
+    if kind == "FuncCall":
+        arguments = value.get("args", ())
+        return _name(value["funcname"], value, source) in _NAN and (
+            not arguments
+            or (len(arguments) == 1 and arguments[0].keys() <= {"ColumnRef", "A_Const"})
+        )
+    return kind == "ColumnRef" and _name(value["fields"], value, source) in _NAN | _INFINITE
+
+
+def _is_one(node: Tree | None) -> bool:
+    """Tell whether this is `1.`, with or without a sign."""
+    ((kind, value),) = (node or {"": {}}).items()
+    if kind == "A_Expr":
+        return "lexpr" not in value and _is_one(value.get("rexpr"))
+    return kind == "A_Const" and value.get("fval", {}).get("fval") in ("1.", "-1.")
+
+
+def _is_kind(node: Tree, source: bytes) -> bool:
+    """Tell whether this is what Microsoft writes behind the `#`."""
+    column = node.get("ColumnRef")
+    return column is not None and bool(
+        _MICROSOFT.fullmatch(_name(column["fields"], column, source))
+    )
+
+
+def _name(names: list[Tree], value: Tree, source: bytes) -> str:
+    """Return a name that stands alone and without quotes."""
+    if len(names) != 1 or source[value.get("location", 0) :].startswith(b'"'):
+        return ""
+    return str(names[0].get("String", {}).get("sval", ""))

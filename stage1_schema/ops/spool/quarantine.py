@@ -1,18 +1,20 @@
-"""Statements that could not be applied: kept with their text, tried again, listed."""
+"""Statements that could not be applied: kept with their text, tried again.
+
+The quarantine is bounded, for each file and in all. What finds no room is counted; where it may
+still be applied, the next replay reads it from the file again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from stage1_schema.errors import Stage1Error
+from stage1_schema.ops.spool.contract import LONGEST
 from stage1_schema.ops.spool.report import EXAMPLES, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     import psycopg
 
@@ -22,10 +24,16 @@ if TYPE_CHECKING:
 
 RETRIED = -(1 << 60)
 """A statement from quarantine is staged at this position plus its id: before all of the file."""
-NO_STATEMENT = ("tail", "unreadable", "broken")
+NO_STATEMENT = ("tail", "unreadable", "broken", "too large")
+FILE_ROWS, FILE_BYTES = 10_000, 16 << 20
+"""Open statements of one file, and bytes of their text."""
+ALL_ROWS, ALL_BYTES = 50_000, 64 << 20
+"""The same of all files; and of closed statements, of which the oldest are forgotten."""
 LONGEST_TEXT = 1 << 20
 """Bytes that are kept of what is no statement; the text of a statement is kept whole."""
-NOT_RETRIED = (*NO_STATEMENT, "refused")
+LONGEST_REASON = 1_000
+LONGEST_KEYS = 1 << 16
+NOT_RETRIED = (*NO_STATEMENT, "refused", "syntax")
 _PAGE = 500
 _PAGE_BYTES = 4 << 20
 
@@ -68,35 +76,39 @@ UPDATE spool_quarantine q
  WHERE q.quarantine_id = n.quarantine_id AND (q.kind, q.reason, q.target, q.row_key)
        IS DISTINCT FROM (n.kind, n.reason, n.target, n.row_key)
 """
-_LISTING = """
-SELECT q.quarantine_id, q.source, q.line, q.kind, q.reason, q.statement,
-       1 + count(r.replay_id), q.first_seen_at, coalesce(max(r.started_at), q.first_seen_at)
-  FROM spool_quarantine q
-  LEFT JOIN spool_replays r ON q.kind <> ALL(%s) AND r.started_at > q.first_seen_at
-                           AND r.finished_at IS NOT NULL
- WHERE q.state = 'open' GROUP BY q.quarantine_id ORDER BY q.quarantine_id
+_STATES = "SELECT digest, state FROM spool_quarantine WHERE source = %s AND digest = ANY(%s)"
+_ROOM = """
+SELECT count(*) FILTER (WHERE source = %(source)s),
+       coalesce(sum(octet_length(statement)) FILTER (WHERE source = %(source)s), 0),
+       count(*), coalesce(sum(octet_length(statement)), 0)
+  FROM spool_quarantine WHERE state = 'open'
+"""
+_FORGET = """
+DELETE FROM spool_quarantine WHERE quarantine_id IN
+       (SELECT quarantine_id
+          FROM (SELECT quarantine_id, row_number() OVER newest AS rows,
+                       sum(octet_length(statement)) OVER newest AS bytes
+                  FROM spool_quarantine WHERE state <> 'open'
+                WINDOW newest AS (ORDER BY quarantine_id DESC)) closed
+         WHERE rows > %s OR bytes > %s)
 """
 
 
-@dataclass(frozen=True)
-class Kept:
-    """An open statement of the quarantine, as it is listed."""
+class _Held(NamedTuple):
+    """A statement of the file that is to be written to the quarantine."""
 
-    id: int
-    source: str
-    line: int
     kind: str
-    reason: str
-    statement: str
-    attempts: int
-    first_seen_at: datetime
-    last_tried_at: datetime
+    digest: str
+    size: int
+    values: tuple[object, ...]
 
 
 class Quarantine:
     """Holds statements of one replay back; they are written many at a time, by `flush`.
 
-    Flush before the table is read, and outside of a savepoint that may be rolled back.
+    Until `open` nothing is written or read. Flush before the table is read, and outside of a
+    savepoint that may be rolled back. `again` says that something found no room which may be
+    applied later.
     """
 
     def __init__(self, connection: psycopg.Connection[Any], file: BinaryIO, report: Report) -> None:
@@ -108,9 +120,20 @@ class Quarantine:
         self._failed: set[int] = set()
         self._tails: list[str] = []
         self.held: list[str] = []  # digests of what a later statement closed once
-        self._closed: set[str] | None = None
-        self._pending: list[tuple[str, tuple[object, ...]]] = []
+        self.again = False
+        self._is_open = False
+        self._pending: dict[str, _Held] = {}
         self._pending_bytes = 0
+        self._retried: list[tuple[object, ...]] = []
+        self._room: list[int] = []
+
+    def open(self) -> None:
+        """Begin to write: the locks are held now."""
+        self._is_open = True
+        found = self._connection.execute(_ROOM, {"source": self.report.source}).fetchone()
+        most = (FILE_ROWS, FILE_BYTES, ALL_ROWS, ALL_BYTES)
+        self._room = [limit - int(used) for limit, used in zip(most, found or (), strict=True)]
+        self.flush()
 
     def retries(self) -> Iterator[tuple[int, int, bytes, str | None]]:
         """Yield position, line, text and keys of rows of every open statement, oldest first."""
@@ -137,50 +160,70 @@ class Quarantine:
             counts.refused += 1
         else:
             counts.quarantined += 1
+        kind, reason = fault.kind, fault.reason[:LONGEST_REASON]
+        if row_key is not None and len(row_key) > LONGEST_KEYS:
+            row_key = None
         if len(self.report.entries) < EXAMPLES:
-            self.report.entries.append(Entry(line, fault.kind, fault.reason, target, row_key))
+            shown = row_key and row_key[:LONGEST_REASON]
+            self.report.entries.append(Entry(line, kind, reason, target, shown))
         if position < 0:
             number = position - RETRIED
             self._failed.add(number)
-            self._write(_AGAIN, (*fault, target, row_key, number), 0)
-            return
-        text = os.pread(self._file.fileno(), length, position)
-        kind, reason = fault
-        kept = text[:LONGEST_TEXT] if kind in NO_STATEMENT else text
-        if kept != text and kind != "tail":
-            reason = f"{reason}; {len(text)} bytes, the first {len(kept)} kept"
-        digest = hashlib.sha256(text).hexdigest()
-        if digest in self._superseded():
-            self.held.append(digest)
-        if kind == "tail":
-            self._tails.append(digest)
-        statement = kept.decode(errors="backslashreplace").replace("\0", "\\x00")
-        values = (self.report.source, position, line, kind, reason, statement, digest)
-        self._write(_HOLD, (*values, target, row_key), len(statement))
-
-    def _superseded(self) -> set[str]:
-        """Return the digests of what later statements have closed of this file."""
-        if self._closed is None:
-            rows = self._connection.execute(
-                "SELECT digest FROM spool_quarantine WHERE state = 'superseded' AND source = %s",
-                (self.report.source,),
-            )
-            self._closed = {digest for (digest,) in rows}
-        return self._closed
-
-    def _write(self, sql: str, values: tuple[object, ...], size: int) -> None:
-        self._pending.append((sql, values))
-        self._pending_bytes += size
-        if len(self._pending) >= _PAGE or self._pending_bytes >= _PAGE_BYTES:
+            self._retried.append((kind, reason, target, row_key, number))
+        else:
+            text = os.pread(self._file.fileno(), min(length, LONGEST), position)
+            kept = text[:LONGEST_TEXT] if kind in NO_STATEMENT else text
+            if len(kept) < length and kind != "tail":
+                reason = f"{reason}; {length} bytes, the first {len(kept)} kept"
+            digest = hashlib.sha256(text + b"%d" % length * (length > LONGEST)).hexdigest()
+            if kind == "tail":
+                self._tails.append(digest)
+            statement = kept.decode(errors="backslashreplace").replace("\0", "\\x00")
+            values = (self.report.source, position, line, kind, reason, statement, digest)
+            self._add(_Held(kind, digest, len(statement), (*values, target, row_key)))
+        if self._is_open and (
+            len(self._pending) + len(self._retried) >= _PAGE or self._pending_bytes >= _PAGE_BYTES
+        ):
             self.flush()
+
+    def _add(self, held: _Held) -> None:
+        """Let a statement wait for the next flush; what is more than a file may have is counted."""
+        if (before := self._pending.pop(held.digest, None)) is not None:
+            self._pending_bytes -= before.size
+        elif len(self._pending) >= FILE_ROWS or self._pending_bytes + held.size > FILE_BYTES:
+            self._leave_out(held.kind)
+            return
+        self._pending[held.digest] = held
+        self._pending_bytes += held.size
+
+    def _leave_out(self, kind: str) -> None:
+        self.report.left_out += 1
+        self.again = self.again or kind not in NOT_RETRIED
 
     def flush(self) -> None:
         """Write what was held back since the last time, in the same order."""
-        pending, self._pending, self._pending_bytes = self._pending, [], 0
-        if pending:
-            with self._connection.transaction(), self._connection.pipeline():
-                for sql, values in pending:
-                    self._connection.execute(sql, values)
+        pending, self._pending, self._pending_bytes = self._pending, {}, 0
+        retried, self._retried = self._retried, []
+        if not pending and not retried:
+            return
+        known = dict(self._connection.execute(_STATES, (self.report.source, [*pending])).fetchall())
+        self.held += [digest for digest, state in known.items() if state == "superseded"]
+        with self._connection.transaction(), self._connection.pipeline():
+            for values in retried:
+                self._connection.execute(_AGAIN, values)
+            for digest, held in pending.items():
+                if digest in known or self._has_room(held.size):
+                    self._connection.execute(_HOLD, held.values)
+                else:
+                    self._leave_out(held.kind)
+
+    def _has_room(self, size: int) -> bool:
+        """Take the room of one row of `size` bytes, where there is so much."""
+        left = [have - want for have, want in zip(self._room, (1, size) * 2, strict=True)]
+        if min(left) < 0:
+            return False
+        self._room = left
+        return True
 
     def close(self) -> None:
         """Close what was applied and the tails that have changed; count what is left."""
@@ -196,6 +239,7 @@ class Quarantine:
                 " WHERE quarantine_id = ANY(%s) AND state = 'open'",
                 (list(applied),),
             )
+        self._connection.execute(_FORGET, (ALL_ROWS, ALL_BYTES))
         self.report.open_quarantine = count_open(self._connection)
 
 
@@ -205,28 +249,3 @@ def count_open(connection: psycopg.Connection[Any]) -> int:
         "SELECT count(*) FROM spool_quarantine WHERE state = 'open'"
     ).fetchone()
     return int(row[0]) if row else 0
-
-
-def listing(connection: psycopg.Connection[Any]) -> list[Kept]:
-    """Return every open statement, oldest first."""
-    rows = connection.execute(_LISTING, (list(NOT_RETRIED),)).fetchall()
-    return [Kept(*row) for row in rows]
-
-
-def discard(connection: psycopg.Connection[Any], numbers: list[int]) -> int:
-    """Give statements up: they are kept, and no longer tried.
-
-    Raises Stage1Error, and discards none, when one of them is not in quarantine.
-    """
-    with connection.transaction():
-        found = connection.execute(
-            "UPDATE spool_quarantine SET state = 'discarded'"
-            " WHERE quarantine_id = ANY(%s) AND state = 'open'",
-            (numbers,),
-        ).rowcount
-        if found != len(set(numbers)):
-            raise Stage1Error(
-                "Not all of these statements are in quarantine.",
-                next_step="take the ids from: stage1 replay --quarantine.",
-            )
-    return found

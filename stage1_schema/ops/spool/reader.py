@@ -13,34 +13,30 @@ import re
 from bisect import bisect
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
-from stage1_schema.ops.spool.contract import TABLES, UPSERT_DATASET
+from stage1_schema.ops import sql_tokens
+from stage1_schema.ops.spool.contract import LONGEST, TABLES, UPSERT_DATASET
 from stage1_schema.ops.spool.shapes import BLANK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from hashlib import _Hash
 
     from stage1_schema.ops.spool.shapes import Fast, Shapes
 
 WINDOW = 4 << 20
+LOOK = 1 << 9
+"""Bytes past what looks like the start of the next statement that are looked at first."""
 MARGIN = 1 << 18
 """Bytes that a statement may run past what looks like the start of the next one."""
-LONGEST = 16 << 20
-"""Bytes of the longest statement; what is longer is broken."""
+SHORTEST = len("INSERT INTO datasets")
+"""Bytes of the shortest text that looks like the start of a statement."""
 OVERLAP = 1 << 10
 """Bytes at the end of what was read that may hold half the start of a statement."""
 
 _BLANK = re.compile(BLANK)
-_SPECIAL = re.compile(rb"[;'\"$]|--|/\*")
-_STRING = re.compile(rb"'[^']*+(?:''[^']*+)*+'")
-_ESCAPED = re.compile(rb"'(?:[^'\\]|\\.|'')*+'", re.DOTALL)
-_IDENTIFIER = re.compile(rb'"[^"]*+"')
-_DOLLAR = re.compile(rb"\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$")
-_NESTED = re.compile(rb"/\*|\*/")
-_LINE_END = re.compile(rb"\r\n?|\n")
-_WORD = re.compile(rb"[\w$\x80-\xff]")
 _STATEMENT = rb"(?:INSERT\s+INTO\s+(?:%s)\b|SELECT\s+%s\s*\()" % (
     "|".join(TABLES).encode(),
     UPSERT_DATASET.encode(),
@@ -49,7 +45,9 @@ _START = re.compile(_STATEMENT, re.IGNORECASE)
 _LINE_START = re.compile(rb"(?<=[\r\n])" + _STATEMENT, re.IGNORECASE)
 _Ranges = list[tuple[int, int]]
 TRIED = 8
-"""How many places within a broken line are tried, from each of its ends, for a statement."""
+"""How many places are tried, from each end of what is broken, for a statement."""
+WITHIN = 4
+"""How many statements that begin a line, outside quotes, may be part of another one."""
 
 
 class State(Enum):
@@ -57,6 +55,7 @@ class State(Enum):
 
     WHOLE = "a statement with its semicolon"
     BROKEN = "text that is no statement"
+    TOO_LARGE = "text that is too long for a statement"
     META = "a psql command"
     TAIL = "the start of a statement that has not arrived whole"
 
@@ -169,13 +168,14 @@ class Reader:
                 pass
             at = _BLANK.match(self._buffer, self._at).end()  # type: ignore[union-attr]
             if self._buffer.startswith((b"--", b"/*"), at):
-                end = _comment(self._buffer, at)
+                end = sql_tokens.comment_end(self._buffer, at)
                 if end is None and not self._drained and len(self._buffer) - at < LONGEST:
                     self._more()
                     continue
                 if end is None:
                     self._advance(at)
-                    return self._buffer.startswith(b"/*", at)  # a tail
+                    # A comment that is left open is a tail, and a line too long to be read.
+                    return self._buffer.startswith(b"/*", at) or not self._drained
                 at = end
                 self._advance(at)
                 continue
@@ -188,76 +188,103 @@ class Reader:
     def _slow(self) -> Raw:
         if self._buffer.startswith(b"\\", self._at):
             return self._meta()
-        end, shields, strings = self._extent()
+        scan = self._extent()
+        if scan.astray is not None:
+            return self._broken(scan, [scan.astray], scan.astray)
         starts = [
             found.start()
-            for found in _START.finditer(self._buffer, self._at + 1, end or len(self._buffer))
-            if not _inside(shields, found.start())
+            for found in _START.finditer(self._buffer, self._at + 1, scan.end or scan.reach)
+            if not _inside(scan.shields, found.start())
         ]
-        if end is not None and (not starts or self._parses(self._buffer[self._at : end])):
-            return self._raw(end, State.WHOLE)
+        if scan.end and (not starts or self._parses(self._buffer[self._at : scan.end])):
+            return self._raw(scan.end, State.WHOLE)
         lines = [start for start in starts if self._buffer[start - 1] in b"\r\n"]
-        if end is None and not (lines and self._is_whole_at(lines)):
-            if self._drained or _open(shields):
+        if scan.end is None and not (lines and self._is_whole_at(lines)):
+            if self._drained or _open(scan.shields):
                 return self._raw(len(self._buffer), State.TAIL)
-            return self._to_next_line(shields)
-        stop = lines[0] if lines else end or len(self._buffer)
-        if not _inside(strings, stop):  # every string is closed before: what they hold is text
-            starts = [start for start in starts if not _inside(strings, start)]
-        if (within := self._within([start for start in starts if start < stop], stop)) is not None:
-            return self._raw(within, State.BROKEN)
-        # Without a line that begins anew its parser says what is wrong.
-        return self._raw(stop, State.BROKEN if lines else State.WHOLE)
+            return self._to_next_line(scan.shields)
+        return self._broken(scan, starts, lines[0] if lines else None)
 
-    def _extent(self) -> tuple[int | None, _Ranges, _Ranges]:
+    def _broken(self, scan: _Scan, starts: list[int], line: int | None) -> Raw:
+        """Return what is broken: up to a statement within its line, else up to `line`."""
+        stop = scan.end or len(self._buffer) if line is None else line
+        if line is not None:
+            found = _START.finditer(self._buffer, self._at + 1, line)
+            starts = [each.start() for each in found if not _inside(scan.shields, each.start())]
+        if not _inside(scan.strings, stop):  # every string is closed before: it holds text
+            starts = [start for start in starts if not _inside(scan.strings, start)]
+        if (within := self._within(starts, stop)) is not None:
+            return self._raw(within, State.BROKEN)
+        # Without a line that begins another its parser says what is wrong.
+        return self._raw(stop, State.WHOLE if line is None else State.BROKEN)
+
+    def _extent(self) -> _Scan:
         """Read on until the statement's end is in sight, or another begins a line long before."""
-        shields = _Ranges()
+        scan = _Scan(self._at)
+        step = min(LOOK, MARGIN)
         while True:
-            boundary = self._boundary(shields)
+            boundary = self._boundary(scan.shields)
             limit = len(self._buffer)
             if boundary is not None:
-                limit = min(limit, boundary + MARGIN)
-            found = _statement_end(self._buffer, self._at, limit, final=self._drained)
-            end, shields, _ = found
-            if end is not None:
-                return found
-            if boundary is not None and _inside(shields, boundary):
+                limit = min(limit, boundary + step)
+            scan.run(self._buffer, limit, final=self._drained)
+            if scan.end is not None:
+                return scan
+            if boundary is not None and _inside(scan.shields, boundary):
                 continue
-            hurried = boundary is not None and len(self._buffer) - boundary > MARGIN
-            if (hurried and not _open(shields)) or not self._grow():
-                return found
+            if boundary is not None and not _open(scan.shields):
+                if self._has_too_many(scan, boundary):
+                    scan.astray = boundary
+                    return scan
+                if limit < len(self._buffer):
+                    if step >= MARGIN:
+                        return scan
+                    step = MARGIN if _open(scan.strings) else min(step * 4, MARGIN)
+                    continue
+            at = self._at
+            if not self._grow():
+                return scan
+            scan.move(at)
+
+    def _has_too_many(self, scan: _Scan, boundary: int) -> bool:
+        """Tell whether too many lines begin with a statement, outside quotes, to be part of it."""
+        found = _LINE_START.finditer(self._buffer, boundary, scan.at)
+        bare = (
+            each
+            for each in found
+            if not _inside(scan.strings, each.start()) and not _inside(scan.shields, each.start())
+        )
+        return next(islice(bare, WITHIN, None), None) is not None
 
     def _to_next_line(self, shields: _Ranges) -> Raw:
         """Give up what is too long to be read, up to a line that begins with a statement."""
         while (end := self._boundary(shields)) is None and self._grow():
             pass
+        long = self._adrift
         self._adrift = end is None and not self._drained
         if end is None:
             end = len(self._buffer)
         if self._adrift:  # the next window may bring the rest of such a line
             end = max(end - OVERLAP, self._at + 1)
-        return self._raw(end, State.BROKEN)
+        long = long or end - self._at >= LONGEST - OVERLAP
+        return self._raw(end, State.TOO_LARGE if long else State.BROKEN)
 
     def _within(self, starts: list[int], stop: int) -> int | None:
         """Return where a whole statement begins in a line that breaks off before it."""
-        for start in dict.fromkeys((*starts[:TRIED], *starts[-TRIED:])):
-            end, *_ = _statement_end(self._buffer, start, stop, final=True)
-            if end is not None and self._parses(self._buffer[start:end]):
-                return start
-        return None
+        return next((start for start in _ends(starts) if self._is_whole(start, stop)), None)
 
     def _is_whole_at(self, starts: list[int]) -> bool:
         """Tell whether a statement of the contract that has arrived whole begins at one of these.
 
         Else what was broken off may be the last piece that has arrived of a string with such text.
         """
-        for start in starts:
-            if len(self._buffer) - start > MARGIN:
-                return True
-            end, *_ = _statement_end(self._buffer, start, len(self._buffer), final=True)
-            if end is not None and self._parses(self._buffer[start:end]):
-                return True
-        return False
+        size = len(self._buffer)
+        return any(size - start > MARGIN or self._is_whole(start, size) for start in _ends(starts))
+
+    def _is_whole(self, start: int, stop: int) -> bool:
+        scan = _Scan(start)
+        scan.run(self._buffer, stop, final=True)
+        return scan.end is not None and self._parses(self._buffer[start : scan.end])
 
     def _grow(self) -> bool:
         return len(self._buffer) - self._at < LONGEST and self._more()
@@ -289,68 +316,60 @@ class Reader:
 _NEVER = 1 << 62
 
 
-def _statement_end(
-    data: bytes, start: int, limit: int, *, final: bool
-) -> tuple[int | None, _Ranges, _Ranges]:
-    """Return the position after the `;` that ends the statement, None where it is not in sight.
+class _Scan:
+    """Looks for the `;` that ends the statement at `start`, further and further.
 
-    Also returns where comments and bodies in dollars begin and end, in which nothing is a
-    statement, and where strings and identifiers do. What is left open never ends.
+    `shields` is where comments and bodies in dollars begin and end, in which nothing is a
+    statement, `strings` where strings and names in quotes do; what is too short to hold a
+    statement is left out, and what is left open never ends.
     """
-    at, shields, strings = start, _Ranges(), _Ranges()
-    while found := _SPECIAL.search(data, at, limit):
-        token = found[0]
-        if token == b";":
-            return found.end(), shields, strings
-        end = _token_end(data, found.start(), token)
-        if token != b"--":
-            ranges = shields if token in (b"/*", b"$") else strings
-            ranges.append((found.start(), _NEVER if end is None else end))
-        if end is None or (end >= len(data) and not final):
-            break
-        at = end
-    return None, shields, strings
+
+    def __init__(self, start: int) -> None:
+        self.at = self.reach = start
+        self.end: int | None = None
+        self.shields = _Ranges()
+        self.strings = _Ranges()
+        self.astray: int | None = None  # the line up to which it is broken, whatever follows
+
+    def run(self, data: bytes, limit: int, *, final: bool) -> None:
+        """Look up to `limit`; where the last time ended in something left open, at that again."""
+        self.reach = limit
+        for ranges in (self.shields, self.strings):
+            if _open(ranges):
+                ranges.pop()
+        while found := sql_tokens.SPECIAL.search(data, self.at, limit):
+            token = found[0]
+            if token == b";":
+                self.at = self.end = found.end()
+                return
+            end = sql_tokens.token_end(data, found.start(), token)
+            ranges = self.shields if token in (b"/*", b"$") else self.strings
+            if end is None or (end >= len(data) and not final):
+                if token != b"--":
+                    ranges.append((found.start(), _NEVER))
+                self.at = found.start()
+                return
+            if token != b"--" and end - found.start() >= SHORTEST:
+                ranges.append((found.start(), end))
+            self.at = end
+        self.at = max(self.at, limit - 1)  # half a `--` may be before it
+
+    def move(self, by: int) -> None:
+        """Follow the buffer, from whose start `by` bytes were dropped."""
+        self.at -= by
+        for ranges in (self.shields, self.strings):
+            ranges[:] = [(start - by, end - by * (end != _NEVER)) for start, end in ranges]
 
 
-def _open(shields: _Ranges) -> bool:
-    return bool(shields) and shields[-1][1] == _NEVER
+def _ends(starts: list[int]) -> Iterable[int]:
+    return dict.fromkeys((*starts[:TRIED], *starts[-TRIED:]))
+
+
+def _open(ranges: _Ranges) -> bool:
+    return bool(ranges) and ranges[-1][1] == _NEVER
 
 
 def _inside(ranges: _Ranges, at: int) -> bool:
     """Tell whether `at` is within one of the ranges, which are in order."""
     place = bisect(ranges, (at,)) - 1
     return place >= 0 and at < ranges[place][1]
-
-
-def _token_end(data: bytes, at: int, token: bytes) -> int | None:
-    if token == b"'":
-        match = (_ESCAPED if _escapes(data, at) else _STRING).match(data, at)
-        return match.end() if match else None
-    if token == b'"':
-        match = _IDENTIFIER.match(data, at)
-        return match.end() if match else None
-    if token == b"$":
-        tag = None if at and _WORD.match(data, at - 1) else _DOLLAR.match(data, at)
-        if tag is None:
-            return at + 1
-        end = data.find(tag[0], tag.end())
-        return None if end < 0 else end + len(tag[0])
-    return _comment(data, at)
-
-
-def _escapes(data: bytes, at: int) -> bool:
-    """Tell whether the quote at `at` opens an E'…' string."""
-    return at > 0 and data[at - 1] in b"eE" and not (at > 1 and _WORD.match(data, at - 2))
-
-
-def _comment(data: bytes, at: int) -> int | None:
-    """Return the position after the comment at `at`; None where its end is not in sight."""
-    if data.startswith(b"--", at):
-        line = _LINE_END.search(data, at)
-        return None if line is None else line.end()
-    depth = 0
-    for found in _NESTED.finditer(data, at):
-        depth += 1 if found[0] == b"/*" else -1
-        if depth == 0:
-            return found.end()
-    return None

@@ -59,7 +59,10 @@ class Surplus:
 
 @dataclass
 class Report:
-    """The outcome of one replay. Statements of unknown target count under the table `-`."""
+    """The outcome of one replay. Statements of unknown target count under the table `-`.
+
+    `left_out` are statements that should be in quarantine and found no room there.
+    """
 
     source: str
     mode: str = "full"
@@ -72,12 +75,13 @@ class Report:
     incomplete_runs: list[Incomplete] = field(default_factory=list)
     surplus_trades: list[Surplus] = field(default_factory=list)
     open_quarantine: int = 0
+    left_out: int = 0
     duration_s: float = 0.0
 
     @property
     def exit_code(self) -> int:
         """0 when all is in, 3 when something is in quarantine."""
-        return IN_QUARANTINE if self.open_quarantine else 0
+        return IN_QUARANTINE if self.open_quarantine or self.left_out else 0
 
     def touched(self) -> list[tuple[str, Counts]]:
         """Return the tables that anything was counted for, by name."""

@@ -77,12 +77,10 @@ def _is_worker() -> bool:
 
 
 @contextmanager
-def session(
-    settings: Settings, before: Callable[[SpoolConnection], None] = lambda _: None
-) -> Iterator[SpoolConnection]:
-    """Connect for work on the spool's tables; raises Stage1Error where they are missing.
+def session(settings: Settings, *, checked: bool = True) -> Iterator[SpoolConnection]:
+    """Connect for work on the spool's tables.
 
-    `before` may wait for the upgrade that makes them.
+    Raises Stage1Error where they are missing; not `checked`, an upgrade may still make them.
     """
     with (
         plain_errors(settings.postgres),
@@ -96,11 +94,21 @@ def session(
             " set_config('plan_cache_mode', 'force_custom_plan', false)",
             (f"{LOCK_TIMEOUT_S}s", f"{STATEMENT_TIMEOUT_S}s"),
         )
-        before(connection)
-        row = connection.execute("SELECT to_regclass('spool_quarantine')").fetchone()
-        if row is None or row[0] is None:
-            raise Stage1Error(
-                f"The schema at {settings.postgres.where} is not at head.",
-                next_step="alembic upgrade head.",
-            )
+        if checked:
+            check_schema(settings, connection)
         yield connection
+
+
+def check_schema(settings: Settings, connection: SpoolConnection) -> None:
+    """Raise Stage1Error where the spool's tables are missing."""
+    if not has_schema(connection):
+        raise Stage1Error(
+            f"The schema at {settings.postgres.where} is not at head.",
+            next_step="alembic upgrade head.",
+        )
+
+
+def has_schema(connection: SpoolConnection) -> bool:
+    """Tell whether the spool's tables exist."""
+    row = connection.execute("SELECT to_regclass('spool_quarantine') IS NOT NULL").fetchone()
+    return row is not None and bool(row[0])

@@ -68,6 +68,7 @@ class Staging:
         connection.execute("SET temp_buffers TO '64MB'")
         for table in STAGED_TABLES:
             columns = ", ".join(f"{name} {kind.value}" for name, kind in table.columns.items())
+            connection.execute(f"DROP TABLE IF EXISTS pg_temp.{table.staging}")  # read again
             connection.execute(
                 f"CREATE TEMPORARY TABLE {table.staging} (position bigint, line bigint,"
                 f" length integer, shape integer, turn integer DEFAULT 1,"

@@ -22,9 +22,13 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 class Refused(Exception):  # noqa: N818 - a verdict on a statement, not a failure of the program
     """The statement is none that a spool may contain."""
 
+    kind = "refused"
+
 
 class Held(Exception):  # noqa: N818
     """The statement is of the right form, but cannot be applied as it is."""
+
+    kind = "value"
 
 
 class Form(Enum):
@@ -37,6 +41,7 @@ class Form(Enum):
     JSON = auto()  # '…'::jsonb
     TIME = auto()  # TO_TIMESTAMP(number)
     NOW = auto()
+    NONFINITE = auto()  # a bare nan or infinity
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,11 @@ def field(kind: Kind, constant: Constant, now: str, tally: Tally) -> bytes:
 
     `now` is what NOW() stands for. Raises Refused where PostgreSQL would not take the constant.
     """
-    if constant.form is Form.NULL:
+    if constant.form is Form.NULL or (constant.form is Form.NONFINITE and kind is not Kind.TIME):
         return NULL
     if constant.form not in _FORMS[kind]:
+        if constant.form is Form.NONFINITE:
+            raise Held("a NaN or an infinity stands for a time")
         raise Refused(f"a {constant.form.name.lower()} stands where a {kind.value} belongs")
     text = constant.text
     if constant.form is Form.TIME:

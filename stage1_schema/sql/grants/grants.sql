@@ -38,9 +38,9 @@ BEGIN
             EXECUTE format('REVOKE INSERT, UPDATE ON %s FROM %I', relation, app);
         END LOOP;
         EXECUTE format('GRANT USAGE, SELECT ON SEQUENCE spool_replays_replay_id_seq, spool_quarantine_quarantine_id_seq TO %I', app);
-        -- The worker purges jobs; a replay with --prune removes surplus trades; a real dataset takes
-        -- the place of its placeholders.
-        EXECUTE format('GRANT DELETE ON stage1_jobs, simulation_trades, stage1_unused_placeholders TO %I', app);
+        -- The worker purges jobs; a replay removes surplus trades and the oldest closed statements; a real
+        -- dataset takes the place of its placeholders.
+        EXECUTE format('GRANT DELETE ON stage1_jobs, simulation_trades, spool_quarantine, stage1_unused_placeholders TO %I', app);
         FOR routine IN
             SELECT p.oid::regprocedure FROM pg_proc p
              WHERE p.pronamespace = 'public'::regnamespace
