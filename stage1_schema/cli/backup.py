@@ -52,5 +52,7 @@ def command(
             click.echo(f"{store.where}: {len(store.tables)} tables, {rows:,} rows")
     for name in questdb.suspended if questdb else ():
         click.echo(f'suspended, backed up as it is: {name}; ALTER TABLE "{name}" RESUME WAL')
+    for name in questdb.left_out if questdb else ():
+        click.echo(f"left out, since it is neither a file nor a directory: {name}")
     for name in result.removed:
         click.echo(f"removed: {name}")
