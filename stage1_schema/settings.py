@@ -255,7 +255,8 @@ class _Local:
         record = self._state and self._state.questdb
         if not record:
             raise _neither("QuestDB", "STAGE1_QUESTDB_REST")
-        return QuestDBSettings(url=record.url, local=True)
+        login = (record.user or None, record.password or None)
+        return QuestDBSettings(record.url, *login, local=True)
 
 
 def _neither(store: str, names: str) -> SettingsError:

@@ -17,6 +17,7 @@ import psutil
 from fasteners import InterProcessLock
 
 from stage1_schema.errors import ServerStartError
+from stage1_schema.servers.account import write_owned
 from stage1_schema.servers.binaries import java, questdb_jar
 from stage1_schema.servers.server import HOST, LocalServer, child_environment, free_port
 
@@ -117,6 +118,10 @@ class LocalQuestDB(LocalServer):
         (self.directory / "conf").mkdir(exist_ok=True)
         _write_settings(self.directory / "conf" / "log.conf", LOG_SETTINGS)
 
+    def _programs(self) -> Sequence[Path]:
+        cache = [Path(each.partition("=")[2]) for each in self._cache_options[len(CACHE_OPTIONS) :]]
+        return [java().parents[1], *([self._jar] if self._jar else []), *cache]
+
     def _command(self, port: int) -> list[str]:
         listening = {
             "http.bind.to": f"{HOST}:{port}",
@@ -154,6 +159,9 @@ class _Trained(LocalQuestDB):
         super().__init__(directory, jar=jar)
         self._cache_options = ("-XX:AOTMode=record", f"-XX:AOTConfiguration={notes}")
 
+    def _programs(self) -> Sequence[Path]:
+        return [java().parents[1], *([self._jar] if self._jar else [])]
+
 
 def class_cache(jar: Path) -> Path | None:
     """Return the JVM's cache of the loaded classes of `jar`, made beside it if it is not there.
@@ -177,7 +185,7 @@ def class_cache(jar: Path) -> Path | None:
 def _make_cache(jar: Path, cache: Path) -> None:
     """Let a server run for a moment, make the cache of what it loaded, and move it to its place."""
     with tempfile.TemporaryDirectory(prefix=".stage1-aot-", dir=jar.parent) as name:
-        notes, made = Path(name, "notes"), Path(name, "cache")
+        notes, made = Path(name, "server", "notes"), Path(name, "cache")
         assemble = ("-XX:AOTMode=create", f"-XX:AOTConfiguration={notes}", f"-XX:AOTCache={made}")
         try:
             with _Trained(Path(name, "server"), jar, notes) as server:
@@ -216,5 +224,4 @@ def _status(port: int, statement: str) -> int | None:
 
 def _write_settings(path: Path, settings: Mapping[str, str]) -> None:
     lines = [f"{name}={value}\n" for name, value in settings.items()]
-    path.write_text("# Written anew at every start.\n" + "".join(lines), encoding="utf-8")
-    path.chmod(0o600)
+    write_owned(path, "# Rewritten at every start.\n" + "".join(lines))

@@ -47,7 +47,13 @@ def test_up_ignores_the_stores_of_the_environment(shell, both):
 
 
 def test_no_sample(shell):
-    ran = shell("stage1", "up", "--no-sample")
+    ran = shell("stage1", "up", "--no-sample", "--login")
+    login = shell("stage1", "status")
+    assert login.code == 0, login
+    assert "QuestDB wants a login (user stage1" in ran.out
+    without = shell("stage1", "up", "--no-sample", "--no-login")
+    assert "can read, change and drop all of QuestDB at http://127.0.0.1:" in without.out
+    assert "stage1 up --login" in without.out
     status = json.loads(shell("stage1", "status", "--json").out)
     shell("stage1", "down", "--clean")
     assert ran.code == 0, ran
