@@ -118,13 +118,17 @@ class Way:
         wanted: dict[Path, int] = {}
         for target in (self._directory, *programs):
             for path in target.resolve().parents:
-                wanted[path] = stat.S_IXOTH
-            if target != self._directory:
-                wanted |= dict(_readable(target.resolve()))
-        lacking = {path: bits for path, bits in wanted.items() if _lacks(path, bits, number)}
+                if path.exists():
+                    wanted[path] = wanted.get(path, 0) | stat.S_IXOTH
+            for path, bits in _readable(target.resolve()) if target != self._directory else ():
+                wanted[path] = wanted.get(path, 0) | bits
+        every = {path: _lacking(path, bits, number) for path, bits in wanted.items()}
+        lacking = {path: bits for path, bits in every.items() if bits}
         if lacking:
-            opened = {str(path): bits for path, bits in lacking.items()}
-            write_private(self._record, json.dumps(self._read() | opened))
+            opened = self._read()
+            for path, bits in lacking.items():
+                opened[str(path)] = opened.get(str(path), 0) | bits
+            write_private(self._record, json.dumps(opened))
         for path, bits in lacking.items():
             path.chmod(stat.S_IMODE(path.stat().st_mode) | bits)
 
@@ -157,9 +161,9 @@ class Way:
             return {}
 
 
-def _lacks(path: Path, bits: int, number: int) -> bool:
+def _lacking(path: Path, bits: int, number: int) -> int:
     found = path.stat()
-    return found.st_uid != number and (found.st_mode & bits) != bits
+    return 0 if found.st_uid == number else bits & ~found.st_mode
 
 
 def _readable(tree: Path) -> Iterator[tuple[Path, int]]:

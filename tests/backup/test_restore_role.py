@@ -39,10 +39,9 @@ def plant(settings, escape, command):
 
 @pytest.mark.parametrize("escape", ESCAPES)
 def test_functions_of_the_dump_have_no_superusers_rights(
-    take, stores, superuser, tmp_path_factory, escape
+    take, stores, superuser, postgres_server, escape
 ):
-    directory = tmp_path_factory.getbasetemp().parent
-    written = directory / f"written-{abs(hash(escape))}"
+    written = postgres_server.directory / f"written-{ESCAPES.index(escape)}"
     plant(stores, escape, f"touch {written}")
     before = contents(stores.postgres)
     back(superuser, take(skip_questdb=True))
@@ -51,7 +50,7 @@ def test_functions_of_the_dump_have_no_superusers_rights(
     assert not written.exists()
 
 
-def test_what_the_check_would_do_a_superuser_can(superuser, postgres_server, tmp_path_factory):
+def test_what_the_check_would_do_a_superuser_can(superuser, postgres_server):
     """The case above can fail: the same statement, by a superuser, writes the file."""
     written = postgres_server.directory / "written"
     plant(superuser, "RESET ROLE", f"touch {written}")
