@@ -60,7 +60,7 @@ def _who_may(result: local.Up) -> str:
         lines = [f"Every user of this machine can {what}. stage1 up --login gives it one."]
     if result.opened:
         lines.append(
-            "Other users may pass through, but not list, until stage1 down: "
+            "Opened until stage1 down, so that the servers' users pass through: "
             + ", ".join(result.opened)
         )
     return "\n".join(lines)
