@@ -47,7 +47,7 @@ NEEDS_REBUILD = frozenset(
 )
 """Differences that no ALTER can close."""
 
-_RETIRED = re.compile(r"_retired_\d{8}T\d{6}Z$")
+RETIRED = re.compile(r"_retired_\d{8}T\d{6}Z$")
 """How `dropping.retired_name` ends what is kept under another name."""
 
 
@@ -114,7 +114,7 @@ def newest_retired(name: str, standing: Iterable[str]) -> str | None:
     """
     kept = []
     for each in standing:
-        suffix = _RETIRED.search(each)
+        suffix = RETIRED.search(each)
         # A name that gets too long was cut.
         if (
             suffix
@@ -168,7 +168,7 @@ def _columns(table: Table, live: LiveTable) -> Iterator[Difference]:
             yield from _column(table, column, found)
     if not table.extensible:
         for extra in live_columns.values():
-            if _RETIRED.search(extra.name) is None:
+            if RETIRED.search(extra.name) is None:
                 kind = DifferenceKind.EXTRA_COLUMN
                 yield Difference(table.name, kind, "nothing", str(extra.type), extra.name)
 

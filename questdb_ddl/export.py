@@ -110,6 +110,8 @@ def export(
     partial = path.with_name(f"{path.name}.part")
     shown = _readable(columns) if parquet else "*"
     sql = f"select {shown} from {quote(source)}{condition}"
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600, exist_ok=False)  # nobody else's to read, whatever the umask is
     with partial.open("wb") if parquet else gzip.open(partial, "wb", compresslevel=6) as file:
         for chunk in client.stream(sql, "parquet" if parquet else "csv"):
             file.write(chunk)

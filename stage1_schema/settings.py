@@ -305,7 +305,8 @@ def _local(directory: Path) -> tuple[PostgresSettings | None, QuestDBSettings | 
         }
         postgres = PostgresSettings(parameters, local=True)
     if found.questdb is not None:
-        questdb = QuestDBSettings(url=found.questdb.url, local=True)
+        login = (found.questdb.user or None, found.questdb.password or None)
+        questdb = QuestDBSettings(found.questdb.url, *login, local=True)
     return postgres, questdb
 
 

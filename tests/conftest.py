@@ -4,11 +4,13 @@ import gc
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from stage1_schema.servers.binaries import postgres_binaries
+from stage1_schema.servers.account import NUMBERS, Way
+from stage1_schema.servers.binaries import java, postgres_binaries
 from stage1_schema.servers.postgres import LocalPostgres
 
 pytest_plugins = ["tests.plugins.databases", "tests.plugins.golden", "tests.plugins.questdb"]
@@ -34,6 +36,22 @@ def pytest_configure(config):
     if not config.option.basetemp and not hasattr(config, "workerinput"):
         config.option.basetemp = tempfile.mkdtemp(prefix="stage1-tests-", dir=_in_memory())
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+def pytest_sessionstart(session):
+    """Let the servers' users pass: root starts them as users of their own, several at once.
+
+    What is above the programs is opened for all processes of the tests together.
+    """
+    if os.geteuid() != 0:
+        return
+    base = session.config._tmp_path_factory.getbasetemp()
+    base.chmod(0o711)
+    if not hasattr(session.config, "workerinput"):
+        jars = Path(os.environ.get("M2_REPO", Path.home() / ".m2" / "repository"))
+        way = Way(base / "session")
+        way.open(NUMBERS[0], [postgres_binaries().parent, java().parents[1], jars / "org"])
+        session.config.add_cleanup(way.close)
 
 
 def pytest_collection_finish():

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / ".stage1-stamp"
 OLDEST = (3, 11)
+CHECKED = ("--require-hashes", "--only-binary=:all:", "--no-deps")
 
 
 def wanted() -> str:
@@ -24,7 +25,7 @@ def wanted() -> str:
     digest = hashlib.sha256()
     for part in (str(ROOT), sys.version, os.path.realpath(sys.executable)):
         digest.update(part.encode() + b"\0")
-    for name in ("pyproject.toml", "constraints.txt", "tools/make_venv.py"):
+    for name in ("pyproject.toml", "constraints.txt", "hashes.txt", "tools/make_venv.py"):
         digest.update((ROOT / name).read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -42,14 +43,38 @@ def whole() -> bool:
     return done.returncode == 0
 
 
+def requirements(constraints: str, hashes: str) -> str:
+    """Return the pins of `constraints`, each with its `hashes`: nothing else may be installed.
+
+    Raises LookupError for a pin without a hash.
+    """
+    lines = (line.split() for line in hashes.splitlines() if not line.startswith("#"))
+    known = {pin: found for pin, *found in lines}
+    wanted = (line.partition("#")[0].strip() for line in constraints.splitlines())
+    pins = [pin for pin in wanted if pin]
+    if lacking := [pin for pin in pins if not known.get(pin)]:
+        raise LookupError(", ".join(lacking))
+    return "".join(f"{' '.join((pin, *known[pin]))}\n" for pin in pins)
+
+
 def make() -> None:
-    """Make the environment anew and install into it."""
+    """Recreate the environment and install into it, what builds the project included.
+
+    Raises LookupError for a pin without a hash, CalledProcessError where a command fails.
+    """
+    listed = requirements(*((ROOT / n).read_text() for n in ("constraints.txt", "hashes.txt")))
     shutil.rmtree(VENV, ignore_errors=True)
     print("making .venv and installing the pinned dependencies (a minute or two)", flush=True)
     subprocess.run([sys.executable, "-m", "venv", VENV], check=True)
     pip = [VENV / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    install = ["install", "--constraint", "constraints.txt", "--editable", ".[local,dev]"]
-    subprocess.run([*pip, *install], check=True, cwd=ROOT)
+    (VENV / "requirements.txt").write_text(listed)
+    steps = (
+        ["install", *CHECKED, "--requirement", str(VENV / "requirements.txt")],
+        ["install", "--no-build-isolation", "--no-deps", "--editable", "."],
+        ["check"],
+    )
+    for step in steps:
+        subprocess.run([*pip, *step], check=True, cwd=ROOT)
     STAMP.write_text(wanted())
 
 
@@ -68,6 +93,9 @@ def main() -> int:
             return 0
         try:
             make()
+        except LookupError as error:
+            print(f"hashes.txt lacks {error}: run tools/hashes.py", file=sys.stderr)
+            return 1
         except subprocess.CalledProcessError as error:
             shutil.rmtree(VENV, ignore_errors=True)
             print(

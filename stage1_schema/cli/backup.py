@@ -57,6 +57,8 @@ def command(
         click.echo(f'suspended, backed up as it is: {name}; ALTER TABLE "{name}" RESUME WAL')
     for name, partitions in questdb.detached.items() if questdb else ():
         click.echo(f"detached partitions, copied and not counted: {name} {', '.join(partitions)}")
+    for name in questdb.left_out if questdb else ():
+        click.echo(f"left out, since it is neither a file nor a directory: {name}")
     for name in result.removed:
         click.echo(f"removed: {name}")
     _refuse_to_be_silent(result)

@@ -10,6 +10,7 @@ from stage1_schema.cli import (
     dataset_drop,
     dataset_list,
     dataset_placeholder,
+    dataset_restore,
     dataset_show,
 )
 
@@ -24,4 +25,5 @@ command.add_command(dataset_create.command, "create")
 command.add_command(dataset_drop.command, "drop")
 command.add_command(dataset_list.command, "list")
 command.add_command(dataset_placeholder.command, "placeholder")
+command.add_command(dataset_restore.command, "restore")
 command.add_command(dataset_show.command, "show")

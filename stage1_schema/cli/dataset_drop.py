@@ -56,4 +56,5 @@ def command(
         click.echo(f"QuestDB: kept {name}")
     if path:
         click.echo(f"PostgreSQL: rows kept in {path}")
+        click.echo(f"To bring it back: stage1 dataset restore {path}")
     dropping.refuse_return(done)

@@ -17,6 +17,8 @@ def command(*, clean: bool) -> None:
     Example: stage1 down
     """
     with console.progress("down"):
-        local.down(clean=clean)
+        open_still = local.down(clean=clean)
     done = "stopped and removed with their data" if clean else "stopped; make up starts them again"
     click.echo(f"The local servers in {settings.local_directory()} are {done}.")
+    if open_still:
+        click.echo(f"Still open, since servers elsewhere use it: {', '.join(open_still)}")

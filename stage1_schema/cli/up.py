@@ -21,7 +21,12 @@ Next:
 @click.option("--postgres-port", type=click.IntRange(1, settings.MAX_PORT), help="Default: free.")
 @click.option("--questdb-port", type=click.IntRange(1, settings.MAX_PORT), help="Default: free.")
 @click.option("--no-sample", is_flag=True, help="Leave the sample dataset out.")
-def command(postgres_port: int | None, questdb_port: int | None, *, no_sample: bool) -> None:
+@click.option(
+    "--login/--no-login", default=None, help="Whether QuestDB wants a login; else as the last time."
+)
+def command(
+    postgres_port: int | None, questdb_port: int | None, *, no_sample: bool, login: bool | None
+) -> None:
     """Start local PostgreSQL and QuestDB, migrate them, and load the sample.
 
     Run again it changes nothing. The data stays in .stage1/ until make clean.
@@ -33,6 +38,7 @@ def command(postgres_port: int | None, questdb_port: int | None, *, no_sample: b
             postgres_port=postgres_port,
             questdb_port=questdb_port,
             with_sample=not no_sample,
+            login=login,
             progress=progress,
         )
         read = status.read(result.settings)
@@ -40,4 +46,21 @@ def command(postgres_port: int | None, questdb_port: int | None, *, no_sample: b
     click.echo()
     if result.sample_loaded:
         click.echo("The sample was loaded.")
+    click.echo(_who_may(result))
     click.echo(NEXT_COMMANDS)
+
+
+def _who_may(result: local.Up) -> str:
+    """Return what other users of this machine may do."""
+    questdb = result.settings.questdb
+    if questdb.user:
+        lines = [f"QuestDB wants a login (user {questdb.user}, password in servers.json)."]
+    else:
+        what = f"read, change and drop all of QuestDB at {questdb.url}: it has no login"
+        lines = [f"Every user of this machine can {what}. stage1 up --login gives it one."]
+    if result.opened:
+        lines.append(
+            "Opened until stage1 down, so that the servers' users pass through: "
+            + ", ".join(result.opened)
+        )
+    return "\n".join(lines)

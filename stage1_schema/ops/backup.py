@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from psycopg import IsolationLevel
+from psycopg import IsolationLevel, sql
 
 from stage1_schema.connect import connect, plain_errors
 from stage1_schema.errors import Stage1Error
 from stage1_schema.locks import BACKUP_LOCK, UPGRADE_LOCK, wait_for
 from stage1_schema.ops import backup_directory as shelf
 from stage1_schema.ops import backup_files as files
-from stage1_schema.ops import checkpoint, postgres_tools, series
+from stage1_schema.ops import checkpoint, postgres_tools, restore_role, series, trees
 from stage1_schema.questdb import plain_questdb_errors
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _Backup:
         started: datetime,
     ) -> files.Manifest:
         self._tell("PostgreSQL: dumping")
-        revision, tables = self._dump(partial / files.DUMP, connection, tools)
+        revision, postgres = self._dump(partial / files.DUMP, connection, tools)
         found = {files.DUMP: files.measure(partial / files.DUMP)}
         questdb = None
         if root is not None:
@@ -146,17 +146,12 @@ class _Backup:
             revision=revision,
             started=f"{started:%Y-%m-%dT%H:%M:%SZ}",
             finished=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-            postgres=files.PostgresPart(
-                where=self._settings.postgres.where,
-                version=connection.info.parameter_status("server_version") or "unknown",
-                pg_dump=tools.version,
-                tables=tables,
-            ),
+            postgres=postgres,
             questdb=questdb,
             files=found,
         )
         self._tell("verifying what was written")
-        postgres_tools.check(tools, partial / files.DUMP, len(tables))
+        postgres_tools.check(tools, partial / files.DUMP, len(postgres.tables))
         files.verify(partial, manifest)
         manifest.write(partial)
         os.sync()  # the rename below says that everything is on the disk
@@ -164,19 +159,30 @@ class _Backup:
 
     def _dump(
         self, target: Path, connection: psycopg.Connection[Any], tools: postgres_tools.Tools
-    ) -> tuple[str | None, dict[str, int]]:
+    ) -> tuple[str | None, files.PostgresPart]:
         """Dump and count in one snapshot: it lasts as long as the transaction that exported it."""
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
+        role = restore_role.acting_owner(connection)
         with connection.transaction():
+            if role:
+                connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
             (snapshot,) = connection.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
-            postgres_tools.dump(tools, self._settings.postgres, target, snapshot)
+            postgres_tools.dump(tools, self._settings.postgres, target, snapshot, role)
             tables = postgres_tools.count(connection)
             revision = None
             if tables.get("public.alembic_version"):
                 query = "SELECT string_agg(version_num, ', ') FROM public.alembic_version"
                 (revision,) = connection.execute(query).fetchone() or (None,)
-        return revision, tables
+            owner, others = restore_role.owners(connection)
+        return revision, files.PostgresPart(
+            where=self._settings.postgres.where,
+            version=connection.info.parameter_status("server_version") or "unknown",
+            pg_dump=tools.version,
+            tables=tables,
+            owner=owner,
+            others=others,
+        )
 
     def _copy(
         self, partial: Path, root: checkpoint.Root, connection: psycopg.Connection[Any]
@@ -189,9 +195,9 @@ class _Backup:
                 high = checkpoint.count(questdb)
                 # Both stores are fixed from here on, so an upgrade may go on.
                 connection.execute("SELECT pg_advisory_unlock_shared(%s)", [UPGRADE_LOCK])
-                entries = dict(files.copy_tree(root.path, copy.path, self._told_of_copy))
+                entries = list(trees.copy(root.path, copy.path, self._told_of_copy))
                 rows = checkpoint.rows_in_copy(questdb, copy, low.rows, high.rows)
-            copied = {name: file for name, file in entries.items() if file is not None}
+            copied = {name: file for name, _, file in entries if file is not None}
             files.write_sums(partial, copied)
             return files.QuestDBPart(
                 where=self._settings.questdb.where,
@@ -200,7 +206,8 @@ class _Backup:
                 suspended=high.suspended,
                 files=len(copied),
                 bytes=sum(file.bytes for file in copied.values()),
-                vanished=len(entries) - len(copied),
+                vanished=sum(kind is trees.Kind.GONE for _, kind, _ in entries),
+                left_out=tuple(name for name, kind, _ in entries if kind is trees.Kind.OTHER),
                 detached=high.detached,
                 unread=high.unread,
             )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import backup_files as files
 from stage1_schema.ops import checkpoint
+from stage1_schema.servers.files import private_directory, private_opener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,8 +36,8 @@ def taken(what: str) -> Stage1Error:
 @contextmanager
 def alone(directory: Path) -> Iterator[None]:
     """Be the only one that writes into `directory`; the lock ends with the process."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / LOCK_FILE).open("ab") as lock:
+    private_directory(directory)
+    with open(directory / LOCK_FILE, "ab", opener=private_opener) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from questdb_ddl import QueryError, QuestDBDDLError, live_tables, untested
 from questdb_ddl.spec import Kind
 from stage1_schema.errors import QuestDBError, Stage1Error, VerificationError
+from stage1_schema.servers.files import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,7 +128,8 @@ def held(opened: Callable[[], Client], root: Root, note: Path) -> Iterator[None]
     with opened() as questdb:
         if since := standing_since(questdb):
             raise _taken(f"stands since {since:%Y-%m-%d %H:%M} UTC and is not of this directory")
-        note.write_text(json.dumps({"url": questdb.url, "at": datetime.now(UTC).isoformat()}))
+        at = datetime.now(UTC).isoformat()
+        write_private(note, json.dumps({"url": questdb.url, "at": at}))
         try:
             try:
                 questdb.execute("CHECKPOINT CREATE")

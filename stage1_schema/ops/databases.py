@@ -89,16 +89,22 @@ def sessions(server: psycopg.Connection[Any], database: str) -> list[str]:
         time.sleep(0.1)
 
 
-def create_like(server: psycopg.Connection[Any], new: str, standing: str) -> None:
-    """Make an empty database with the owner, the locale and the rights of `standing`, if any."""
-    statement = _sql("CREATE DATABASE {} TEMPLATE template0", new)
+def owner(server: psycopg.Connection[Any], database: str) -> str | None:
+    """Return whom a database belongs to, None when there is none of that name."""
+    facts = server.execute(_FACTS, [database]).fetchone()
+    return facts and str(facts[0])
+
+
+def create_like(server: psycopg.Connection[Any], new: str, standing: str, owner: str) -> None:
+    """Make an empty database of `owner` with the locale and the rights of `standing`, if any."""
+    statement = _sql("CREATE DATABASE {} TEMPLATE template0 OWNER {}", new, owner)
     facts = server.execute(_FACTS, [standing]).fetchone()
     if facts is None:
         server.execute(statement)
         return
-    owner, encoding, collate, ctype, provider, locale = facts
-    statement += sql.SQL(" OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(
-        sql.Identifier(owner), *map(sql.Literal, (encoding, collate, ctype))
+    before, encoding, collate, ctype, provider, locale = facts
+    statement += sql.SQL(" ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(
+        *map(sql.Literal, (encoding, collate, ctype))
     )
     if provider in _PROVIDERS:
         clause = sql.SQL(f" LOCALE_PROVIDER {_PROVIDERS[provider]} {{}}")
@@ -108,8 +114,10 @@ def create_like(server: psycopg.Connection[Any], new: str, standing: str) -> Non
     if grants:  # none means the defaults of PostgreSQL
         server.execute(_sql("REVOKE ALL ON DATABASE {} FROM PUBLIC", new))
     for right, named, grantee, grantable in grants:
+        if named and grantee == before:  # whoever owns it has these
+            continue
         to = sql.Identifier(grantee) if named else sql.SQL("PUBLIC")
-        option = sql.SQL(" WITH GRANT OPTION" if grantable and grantee != owner else "")
+        option = sql.SQL(" WITH GRANT OPTION" if grantable else "")
         grant = sql.SQL(f"GRANT {right} ON DATABASE {{}} TO {{}}")
         server.execute(grant.format(sql.Identifier(new), to) + option)
 

@@ -18,6 +18,8 @@ from stage1_schema.connect import network
 from stage1_schema.errors import PostgresError, ServerStartError, Stage1Error
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import psycopg
 
     from stage1_schema.settings import PostgresSettings
@@ -37,6 +39,8 @@ _MAY_READ = (
 )
 _DENIED = re.compile("permission denied|may lack SELECT")  # a sequence, since PostgreSQL 18
 _SECRET = ("password", "sslpassword")
+LARGE_OBJECTS_SINCE = 16
+"""The version of pg_dump that calls them so; before it they are blobs."""
 _DATA = re.compile(r"^\d+; \d+ \d+ TABLE DATA ", re.MULTILINE)
 
 
@@ -79,9 +83,22 @@ def count(connection: psycopg.Connection[Any]) -> dict[str, int]:
     return result
 
 
-def dump(tools: Tools, settings: PostgresSettings, target: Path, snapshot: str) -> None:
-    """Write the database into `target` as of an exported snapshot. Raises PostgresError."""
-    arguments = ("--format=custom", f"--snapshot={snapshot}", f"--file={target}")
+def dump(
+    tools: Tools,
+    settings: PostgresSettings,
+    target: Path,
+    snapshot: str,
+    role: str | None = None,
+) -> None:
+    """Write the database into `target` as of an exported snapshot. Raises PostgresError.
+
+    Large objects are left out: Stage1 has none, and one that may not be read would stop the dump.
+    """
+    without = "--no-large-objects" if tools.version >= LARGE_OBJECTS_SINCE else "--no-blobs"
+    arguments = ["--format=custom", f"--snapshot={snapshot}", f"--file={target}", without]
+    target.touch(mode=0o600)  # pg_dump would let everybody read it
+    if role:
+        arguments.append(f"--role={role}")
     _run(tools, "pg_dump", *arguments, settings=settings, database=settings.database)
 
 
@@ -93,9 +110,28 @@ def check(tools: Tools, path: Path, tables: int) -> None:
     _run(tools, "pg_restore", f"--file={os.devnull}", str(path))
 
 
-def restore(tools: Tools, settings: PostgresSettings, path: Path, database: str) -> None:
-    """Restore a dump into an empty database. Raises PostgresError with the first error."""
-    _run(tools, "pg_restore", str(path), settings=settings, database=database)
+def entries(tools: Tools, path: Path) -> list[str]:
+    """Return the lines of a dump's table of contents, in its order. Raises PostgresError."""
+    listed = _run(tools, "pg_restore", "--list", str(path)).splitlines()
+    return [line for line in listed if not line.startswith(";")]
+
+
+def restore(
+    tools: Tools,
+    settings: PostgresSettings,
+    path: Path,
+    *arguments: str,
+    only: Sequence[str] | None = None,
+) -> None:
+    """Restore a dump, or `only` some of its `entries`, into the database of `settings`.
+
+    Raises PostgresError with the first error.
+    """
+    listed = None if only is None else "".join(f"{line}\n" for line in only)
+    if listed is not None:
+        arguments = (*arguments, "--use-list=/dev/stdin")
+    command = ("pg_restore", *arguments, str(path))
+    _run(tools, *command, settings=settings, database=settings.database, given=listed)
 
 
 def _directories() -> list[Path]:
@@ -131,6 +167,7 @@ def _run(
     *arguments: str,
     settings: PostgresSettings | None = None,
     database: str = "",
+    given: str | None = None,
 ) -> str:
     command = [str(tools.directory / program), *arguments]
     environment = dict(os.environ)
@@ -141,7 +178,7 @@ def _run(
     done = subprocess.run(  # noqa: S603 - no shell
         command,
         env=environment | {"LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
+        input=given or "",
         capture_output=True,
         text=True,
         errors="replace",

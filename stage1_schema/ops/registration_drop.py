@@ -7,7 +7,6 @@ refuse is asked before anything goes.
 from __future__ import annotations
 
 import filecmp
-import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +17,10 @@ from sqlalchemy import text
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import ConfirmationError, Stage1Error
 from stage1_schema.ops import dropping
+from stage1_schema.servers.files import private_directory, private_opener
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from uuid import UUID
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stage1_schema.settings import Settings
 
 _FIND = text("SELECT dataset_id FROM datasets WHERE dataset_slug = :slug")
-_RECORDS = {
+RECORDS = {
     "datasets": "dataset_id = :id",
     "walkforward_runs": "dataset_id = :id",
     "walkforward_folds": "run_id IN (SELECT run_id FROM walkforward_runs WHERE dataset_id = :id)",
@@ -39,6 +39,7 @@ _RECORDS = {
     "simulation_trades": "simulation_id IN "
     "(SELECT simulation_id FROM simulation_runs WHERE dataset_id = :id)",
 }
+"""What belongs to a dataset, parents before their children."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,14 @@ def plan_drop(
             raise Stage1Error(f"There is no dataset {name}.", next_step="stage1 dataset list.")
         records = tuple(
             (table, connection.execute(_count(table), {"id": row.dataset_id}).scalar_one())
-            for table in _RECORDS
+            for table in RECORDS
         )
     tables = dropping.plan_dataset(settings, name, give_up_detached=give_up_detached, allow=allow)
     return DropPlan(name, row.dataset_id, records, tables)
 
 
 def _count(table: str) -> Any:  # noqa: ANN401 - SQLAlchemy's clause
-    return text(f"SELECT count(*) FROM {table} WHERE {_RECORDS[table]}")
+    return text(f"SELECT count(*) FROM {table} WHERE {RECORDS[table]}")
 
 
 def confirm(intent: DropPlan, given: str | None) -> None:
@@ -126,6 +127,12 @@ def drop(
     return done, path
 
 
+def rows(connection: Connection, table: str, dataset_id: UUID) -> Iterator[str]:
+    """Return the rows of a dataset in one table as PostgreSQL's JSON: every digit of a number."""
+    query = text(f"SELECT to_jsonb(t)::text FROM {table} t WHERE {RECORDS[table]} ORDER BY 1")
+    yield from connection.execute(query, {"id": dataset_id}).scalars()
+
+
 _NEEDED = text("""
 SELECT coalesce(string_agg(privilege || ' on ' || name, ', '), '')
   FROM (VALUES ('DELETE', 'datasets'), ('SELECT', 'walkforward_folds'),
@@ -146,7 +153,7 @@ def _refuse_beforehand(settings: Settings, directory: Path | None) -> None:
             )
     if directory is not None:
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            private_directory(directory)
             (probe := directory / ".stage1-probe").touch()
             probe.unlink()
         except OSError as error:
@@ -160,11 +167,13 @@ def _save(connection: Connection, intent: DropPlan, directory: Path) -> Path:
     """Write the rows to a file; where a drop that was cut short wrote the same, it is that one."""
     kept = f"{intent.slug}_retired_"
     partial = directory / f"{kept}{intent.dataset_id}.partial"
-    with partial.open("w", encoding="utf-8") as file:
-        for table, condition in _RECORDS.items():
-            query = text(f"SELECT to_jsonb(t) FROM {table} t WHERE {condition} ORDER BY 1")
-            for record in connection.execute(query, {"id": intent.dataset_id}).scalars():
-                file.write(json.dumps({"table": table, "row": record}) + "\n")
+    partial.unlink(missing_ok=True)
+    with open(partial, "x", encoding="utf-8", opener=private_opener) as file:
+        for table in RECORDS:
+            file.writelines(
+                f'{{"table": "{table}", "row": {record}}}\n'
+                for record in rows(connection, table, intent.dataset_id)
+            )
         file.flush()
         os.fsync(file.fileno())
     for earlier in sorted(directory.glob(f"{kept}*.jsonl")):

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from stage1_schema.errors import Stage1Error
+from stage1_schema.servers.files import private_directory, private_opener
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,8 +70,8 @@ class Record:
 
     def __enter__(self) -> Self:
         try:
-            self._working.mkdir(parents=True, exist_ok=True)
-            self._stream = self._file.open("a+b")
+            private_directory(self._working)
+            self._stream = open(self._file, "a+b", opener=private_opener)
         except OSError as error:
             raise Stage1Error(
                 f"{self.directory} cannot be written: {error.strerror}.",

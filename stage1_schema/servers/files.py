@@ -25,6 +25,21 @@ def write_private(path: Path, text: str) -> None:
         raise
 
 
+def private_opener(path: str, flags: int) -> int:
+    """Open a file as `open(…, opener=private_opener)`: a new one is its user's alone at once."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def private_directory(path: Path) -> None:
+    """Make `path` and what is missing above it with mode 0700; what exists stays as it is.
+
+    Raises OSError.
+    """
+    for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(exist_ok=True)  # raises where something else has the name
+
+
 def new_password() -> str:
     """Return a random password that needs no quoting in a URL or a shell."""
     return secrets.token_urlsafe(24)

@@ -15,7 +15,8 @@ from psycopg import sql
 from stage1_schema.connect import connect
 from stage1_schema.errors import PostgresError, ServerStartError
 from stage1_schema.servers import state
-from stage1_schema.servers.files import new_password, write_private
+from stage1_schema.servers.account import Way
+from stage1_schema.servers.files import new_password, private_directory, write_private
 from stage1_schema.servers.postgres import LocalPostgres
 from stage1_schema.servers.questdb import LocalQuestDB
 from stage1_schema.servers.state import LocalState, PostgresState, QuestDBState
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 DATABASE = "stage1_trading"
 PASSWORDS = "passwords.json"
 LOCK = "lock"
+QUESTDB_USER = "stage1"
+QUESTDB_LOGIN = "questdb-login.json"
 LOCK_TIMEOUT_SECONDS = 300
 
 
@@ -40,12 +43,14 @@ def up(
     *,
     postgres_port: int | None = None,
     questdb_port: int | None = None,
+    login: bool | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> LocalState:
     """Start what does not run in `directory` and return where both servers are.
 
-    Data, passwords and (where still free) ports are those of the last time. Safe to repeat after
-    an interruption anywhere, and to run twice at once. `progress` gets a line per slow step.
+    Data, passwords and (where still free) ports are those of the last time. So is whether QuestDB
+    has a `login`, unless it is given: then QuestDB is restarted where that changes. Safe to repeat
+    after an interruption anywhere, and to run twice at once. `progress` gets a line per slow step.
     Raises ServerStartError, with the end of the server's log in `log_tail`.
     """
     say = progress or (lambda _line: None)
@@ -53,6 +58,11 @@ def up(
     try:
         with _locked(directory):
             found = state.read(directory) or LocalState()
+            questdb_login = _login(directory, wanted=login)
+            if found.questdb and (found.questdb.user, found.questdb.password) != questdb_login:
+                say("restarting QuestDB")
+                LocalQuestDB(directory / "questdb").stop()
+                found = LocalState(found.postgres, None)
             if found.postgres and found.questdb and _fits(found, asked):
                 return found
             say("starting PostgreSQL")
@@ -60,8 +70,13 @@ def up(
             recorded = _set_up_database(postgres, roles, _passwords(directory, roles))
             state.write(directory, LocalState(recorded, found.questdb))
             say("starting QuestDB (the first time it is downloaded, 30 MB)")
-            questdb = LocalQuestDB(directory / "questdb", port=questdb_port).start()
-            result = LocalState(recorded, QuestDBState(questdb.url, questdb.port, *_id(questdb)))
+            names = ("http.user", "http.password")
+            settings = dict(zip(names, questdb_login, strict=True)) if questdb_login[0] else {}
+            questdb = LocalQuestDB(
+                directory / "questdb", port=questdb_port, settings=settings
+            ).start()
+            where = QuestDBState(questdb.url, questdb.port, *_id(questdb), *questdb_login)
+            result = LocalState(recorded, where)
             state.write(directory, result)
             return result
     except OSError as error:
@@ -71,16 +86,24 @@ def up(
         ) from error
 
 
-def down(directory: Path) -> None:
+def opened(directory: Path) -> list[str]:
+    """Return what root opened for the servers' users (`account.Way`), and `down` closes."""
+    ways = (Way(directory.resolve() / name) for name in ("postgres", "questdb"))
+    return sorted({path for way in ways for path in way.opened()})
+
+
+def down(directory: Path) -> list[str]:
     """Stop both servers, recorded or not, and keep their data.
 
-    Raises ServerStartError when they belong to another user.
+    Return what stays `opened`, because servers elsewhere use it. Raises ServerStartError when they
+    belong to another user.
     """
     if not directory.exists():
         _stop(directory)
-        return
+        return []
     with _locked(directory):
         _stop(directory)
+        return opened(directory)
 
 
 def clean(directory: Path) -> None:
@@ -99,7 +122,7 @@ def clean(directory: Path) -> None:
                     shutil.rmtree(directory / name)
         except OSError as error:
             raise ServerStartError(f"The local servers cannot be removed: {error}.") from error
-        for name in (PASSWORDS, LOCK):
+        for name in (PASSWORDS, QUESTDB_LOGIN, LOCK):
             (directory / name).unlink(missing_ok=True)
     with suppress(OSError):
         directory.rmdir()
@@ -116,7 +139,8 @@ def _locked(directory: Path) -> Iterator[None]:
     """Let one process at a time change what runs in `directory`."""
     path = directory / LOCK
     while True:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(directory)
+        path.touch(mode=0o600)
         lock = InterProcessLock(path)
         if not lock.acquire(timeout=LOCK_TIMEOUT_SECONDS):
             raise ServerStartError(
@@ -133,6 +157,19 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _login(directory: Path, *, wanted: bool | None) -> tuple[str, str]:
+    """Return user and password of QuestDB, kept until it is wanted without; empty without."""
+    path = directory / QUESTDB_LOGIN
+    if wanted is False:
+        path.unlink(missing_ok=True)
+        return "", ""
+    if not path.exists():
+        if not wanted:
+            return "", ""
+        write_private(path, json.dumps(new_password()))
+    return QUESTDB_USER, str(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _fits(found: LocalState, asked: tuple[int | None, int | None]) -> bool:

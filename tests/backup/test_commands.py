@@ -18,7 +18,8 @@ def test_backup_and_restore(shell, stores, superuser, tmp_path):
     assert found["questdb"]["tables"]["indicator_bars"] == BARS
     name, path = stores.postgres.database, found["path"]
     dry = shell("stage1", "restore", path, "--postgres-only", "--dry-run", settings=stores)
-    assert dry.code == 0
+    assert (dry.code, len(dry.error_lines)) == (1, 1)
+    assert " would become " in dry.out
     assert "in the way: stage1_owner may not create databases" in dry.out
     (line,) = [each for each in dry.out.splitlines() if "walkforward_runs" in each]
     assert line.split() == ["public.walkforward_runs", str(RUNS), str(RUNS)]
@@ -31,11 +32,31 @@ def test_backup_and_restore(shell, stores, superuser, tmp_path):
     )
     assert done.code == 0, done.err
     assert f"kept as {name}_before_" in done.out
+    tables = found["postgres"]["tables"]
+    assert f"is restored: {len(tables)} tables, {sum(tables.values())} rows." in done.out
+    assert "would" not in done.out
+
+
+def test_restore_of_questdb(shell, stores, tmp_path):
+    """A dry run says what it would do, and the real one how much it did."""
+    ran = shell("stage1", "backup", "--directory", str(tmp_path / "b"), "--json", settings=stores)
+    found = json.loads(ran.out)
     target = tmp_path / "root"
-    copied = shell("stage1", "restore", path, "--questdb-to", str(target), settings=stores)
+    command = ("stage1", "restore", found["path"], "--questdb-to", str(target))
+    dry = shell(*command, "--dry-run", settings=stores)
+    amount = f"{found['questdb']['files']:,} files, {found['questdb']['bytes']:,} bytes of QuestDB"
+    assert (dry.code, dry.out.count("\n")) == (0, 1)
+    assert dry.out.startswith(f"Would copy {amount} as of ")
+    assert not target.exists()
+    copied = shell(*command, settings=stores)
     assert copied.code == 0, copied.err
+    assert copied.out.startswith(f"Copied {amount} as of ")
+    assert "ould" not in copied.out
     assert f"-d {target}" in copied.out
     assert (target / "_restore").exists()
+    again = shell(*command, "--dry-run", settings=stores)
+    assert (again.code, again.out, len(again.error_lines)) == (1, "", 1)
+    assert "is not an empty directory" in again.err
 
 
 def test_store_has_to_be_named(shell, stores, tmp_path):

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 
@@ -100,14 +101,15 @@ def test_role_that_may_not_create_says_so(take, stores):
 
 
 def test_owner_that_may_create_needs_no_superuser(take, stores, superuser):
+    """Before PostgreSQL 15 it does not own the schema public of a new database."""
     before = contents(stores.postgres)
     result = take()
     with databases.maintenance(superuser.postgres) as server:
-        if server.info.server_version < 150_000:
-            pytest.skip("the owner does not own the schema public there")
+        enough = server.info.server_version >= 150_000
         server.execute("ALTER ROLE stage1_owner CREATEDB")
         try:
-            back(stores, result)
+            with nullcontext() if enough else pytest.raises(PostgresError, match="use a superuser"):
+                back(stores, result)
         finally:
             server.execute("ALTER ROLE stage1_owner NOCREATEDB")
     assert contents(stores.postgres) == before
@@ -198,12 +200,13 @@ def test_questdb_goes_into_an_empty_directory_only(take, tmp_path):
     result = take()
     manifest = restore.read(result.path)
     target = tmp_path / "target"
-    restore.copy_questdb(result.path, manifest, target, dry_run=True)
+    assert restore.plan_questdb(result.path, manifest, target).files > 0
     assert not target.exists()
     target.mkdir()
     (target / "file").touch()
-    with pytest.raises(Stage1Error, match="is not an empty directory"):
-        restore.copy_questdb(result.path, manifest, target)
+    for command in (restore.plan_questdb, restore.copy_questdb):
+        with pytest.raises(Stage1Error, match="is not an empty directory"):
+            command(result.path, manifest, target)
     assert [path.name for path in target.iterdir()] == ["file"]
 
 

@@ -1,6 +1,7 @@
 """`make up` and its relatives, as a new user types them, on local servers of the test's own."""
 
 import json
+import os
 
 
 def test_up_twice_down_and_clean(shell, tmp_path):
@@ -46,8 +47,16 @@ def test_up_ignores_the_stores_of_the_environment(shell, both):
     assert both.postgres.where not in ran.out
 
 
-def test_no_sample(shell):
-    ran = shell("stage1", "up", "--no-sample")
+def test_no_sample(shell, tmp_path):
+    ran = shell("stage1", "up", "--no-sample", "--login")
+    login = shell("stage1", "status")
+    assert login.code == 0, login
+    assert "QuestDB wants a login (user stage1" in ran.out
+    told = f"Opened until stage1 down, so that the servers' users pass through: {tmp_path}"
+    assert (told in ran.out) is (os.geteuid() == 0)
+    without = shell("stage1", "up", "--no-sample", "--no-login")
+    assert "can read, change and drop all of QuestDB at http://127.0.0.1:" in without.out
+    assert "stage1 up --login" in without.out
     status = json.loads(shell("stage1", "status", "--json").out)
     shell("stage1", "down", "--clean")
     assert ran.code == 0, ran

@@ -1,10 +1,14 @@
 """The record of retention: one writer, cut and damaged lines, a directory that is none."""
 
+import os
+from datetime import UTC, datetime
+
 import pytest
 
 from stage1_schema.errors import Stage1Error
 from stage1_schema.ops import retention, retention_apply, retention_record
 from stage1_schema.ops.retention_record import Entry, Record, State
+from tests.series.test_retention import LIMIT, bar
 
 
 def test_two_at_a_time_and_a_line_that_was_cut(tmp_path):
@@ -39,3 +43,17 @@ def test_a_damaged_record_is_refused_whole(stores, tmp_path, line):
     with pytest.raises(Stage1Error, match=r"Line 1 of .*retention.jsonl is damaged"):
         retention_apply.apply(stores, retention.plan(stores), tmp_path)
     assert (tmp_path / "retention.jsonl").read_bytes() == line + b"\n"
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077], ids=oct)
+def test_record_and_archives_are_their_users_alone(stores, lines, tmp_path, umask):
+    lines(bar(LIMIT.replace(year=LIMIT.year - 1)), bar(datetime.now(UTC)))
+    directory = tmp_path / "new" / "archive"
+    before = os.umask(umask)
+    try:
+        (gone,) = retention_apply.apply(stores, retention.plan(stores), directory)
+    finally:
+        os.umask(before)
+    made = [directory.parent, directory, *directory.rglob("*")]
+    assert directory / gone.archive in made
+    assert [path for path in made if path.stat().st_mode & 0o077] == []

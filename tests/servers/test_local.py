@@ -205,3 +205,40 @@ def test_a_directory_that_cannot_be_written_is_one_line(tmp_path):
     with pytest.raises(ServerStartError, match="cannot be set up") as caught:
         local.up(tmp_path / "file" / ".stage1", ROLES)
     assert "\n" not in str(caught.value)
+
+
+def login_of(directory):
+    from stage1_schema.settings import load
+
+    stores = load({"STAGE1_LOCAL_DIR": str(directory)}, directory=directory)
+    return stores.questdb.user, stores.questdb.password
+
+
+def test_questdb_gets_a_login_and_keeps_it(directory, running):
+    without = running.questdb
+    assert (without.user, login_of(directory)) == ("", (None, None))
+    told = []
+    after = local.up(directory, ROLES, login=True, progress=told.append)
+    try:
+        assert told[0] == "restarting QuestDB"
+        assert after.postgres == running.postgres
+        assert login_of(directory) == (after.questdb.user, after.questdb.password)
+        url, headers = f"{after.questdb.url}/exec?query=select%201", urllib3.make_headers(
+            basic_auth=":".join(login_of(directory))
+        )  # fmt: skip
+        assert urllib3.request("GET", url).status == 401
+        assert urllib3.request("POST", f"{after.questdb.url}/write", body="a b=1").status == 401
+        assert urllib3.request("GET", url, headers=headers).status == 200
+        assert local.up(directory, ROLES, progress=pytest.fail) == after
+        local.down(directory)
+        again = local.up(directory, ROLES).questdb
+        assert (again.user, again.password) == (after.questdb.user, after.questdb.password)
+        for path in (directory / local.QUESTDB_LOGIN, directory / "questdb/conf/server.conf"):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert after.questdb.password not in repr(after)
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            seen = f"{process.info['cmdline']} {process.info['environ']}"
+            assert after.questdb.password not in seen
+    finally:
+        assert local.up(directory, ROLES, login=False).questdb.user == ""
+    assert login_of(directory) == (None, None)

@@ -1,5 +1,3 @@
-import os
-import stat
 import subprocess
 import threading
 import time
@@ -187,33 +185,6 @@ def test_a_directory_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ServerStartError, match=r"Not a directory|File exists"):
         LocalPostgres(tmp_path / "file").start()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="root only")
-def test_root_gives_only_the_bit_to_pass_through(tmp_path):
-    outer = tmp_path / "outer"
-    outer.mkdir(mode=0o700)
-    server = LocalPostgres(outer / "postgres", fsync=False)
-    server.directory.mkdir(mode=0o700)
-    (server.directory / "password").touch()
-    server._let_account_in()
-    assert stat.S_IMODE(outer.stat().st_mode) == 0o701
-    assert stat.S_IMODE(server.directory.stat().st_mode) == 0o700
-    assert server.directory.stat().st_uid == server._account()[0] != 0
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="root only")
-def test_root_can_use_programs_that_only_root_may_read(tmp_path):
-    binaries = tmp_path / "pginstall" / "bin"
-    binaries.mkdir(mode=0o700, parents=True)
-    (binaries / "initdb").touch(mode=0o700)
-    (binaries.parent / "notes").touch(mode=0o600)
-    server = LocalPostgres(tmp_path / "postgres", binaries=binaries)
-    server.directory.mkdir()
-    (server.directory / "password").touch()
-    server._let_account_in()
-    assert stat.S_IMODE((binaries / "initdb").stat().st_mode) == 0o705
-    assert stat.S_IMODE((binaries.parent / "notes").stat().st_mode) == 0o604
 
 
 @pytest.mark.parametrize("major", ["14", "16"])
