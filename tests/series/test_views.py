@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from questdb_ddl import Hazard, read_views
+from questdb_ddl import Hazard, PlanRefused, read_views
 from stage1_schema.errors import QuestDBError
 from stage1_schema.ops import (
     dropping,
@@ -157,8 +157,6 @@ def test_apply_wants_a_type_change_allowed(stores, questdb, view):
     intent = series.plan(questdb)
     assert "rewrites a column, invalidates materialized views (v_daily, v_weekly)]" in str(intent)
     assert intent.to_data()["steps"][0]["views"] == ["v_daily", "v_weekly"]
-    from questdb_ddl import PlanRefused
-
     with pytest.raises(PlanRefused, match=NAMED):
         series.carry_out(questdb, intent, allow=["rewrites a column"])
     assert invalid(questdb) == set()
