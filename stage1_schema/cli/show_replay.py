@@ -81,4 +81,4 @@ def quarantine(kept: Sequence[Kept], left_out: Mapping[str, int]) -> None:
             " a kind, a file, or all."
         )
     for source, count in left_out.items():
-        click.echo(f"{console.visible(source)}: {_more(count)} not kept.")
+        click.echo(f"{visible(source)}: {_more(count)} not kept.")

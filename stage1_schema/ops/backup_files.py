@@ -115,7 +115,9 @@ _LISTS = "Mapping[str, tuple[str, ...]]"
 
 
 def _strings(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - what JSON gives
-    return tuple(value) if isinstance(value, list) and all(isinstance(v, str) for v in value) else None
+    return (
+        tuple(value) if isinstance(value, list) and all(isinstance(v, str) for v in value) else None
+    )
 
 
 def _typed(kind: Callable[..., _Part], found: Any) -> _Part:  # noqa: ANN401 - what JSON gives

@@ -17,8 +17,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from questdb_ddl import Kind, QuestDBDDLError, live_tables
-from questdb_ddl.apply import retired_name
 from questdb_ddl.diff import RETIRED
+from questdb_ddl.dropping import retired_name
 from questdb_ddl.render import rename_table
 from stage1_schema.connect import engine, plain_errors
 from stage1_schema.errors import QuestDBError, Stage1Error
