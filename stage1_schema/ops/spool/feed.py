@@ -105,7 +105,7 @@ class Feed:
     def _stage(self, piece: Raw, waiting: str | None) -> None:
         """Stage the rows of a statement; raises Refused or Held."""
         if self._same is not None and waiting is None and self._same[0] == piece.text:
-            raise self._same[1]
+            raise self._same[1].with_traceback(None)  # else it grows each time
         self._tally.mended = 0
         statement = grammar.parse(_decoded(piece.text))
         rows = [self._fields(statement.shape, row) for row in _those(statement, waiting)]
