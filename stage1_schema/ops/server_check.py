@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -105,10 +106,10 @@ def _limit_here(url: str) -> int | None:
         return None
     try:
         for found in psutil.net_connections("tcp"):
-            listens = found.status == psutil.CONN_LISTEN and found.pid is not None
-            if listens and found.laddr[1:] == (parts.port or QUESTDB_PORT,):
-                return int(psutil.Process(found.pid).rlimit(psutil.RLIMIT_NOFILE)[0])
-    except psutil.Error:  # a process of another user
+            listens = found.status == psutil.CONN_LISTEN
+            if found.pid and listens and found.laddr[1:] == (parts.port or QUESTDB_PORT,):
+                return _files_limit(found.pid)
+    except (psutil.Error, OSError):  # a process that ends, or of another user
         pass
     return None
 
@@ -130,6 +131,14 @@ def _settings(values: Mapping[str, str]) -> Iterator[Finding]:
             continue
         if value is not None and value.upper() != needed.upper():
             yield Finding(name, value, needed, why, must=name not in ADVISED)
+
+
+def _files_limit(pid: int) -> int | None:
+    """Return the soft limit from /proc: psutil may not ask about the process of another user."""
+    limits = Path(f"/proc/{pid}/limits").read_text(encoding="ascii")
+    (line,) = (line for line in limits.splitlines() if line.startswith("Max open files"))
+    soft = line.split()[3]
+    return None if soft == "unlimited" else int(soft)
 
 
 def _files(tables: int, files: int, limit: int | None) -> Iterator[Finding]:

@@ -215,7 +215,7 @@ def test_the_file_is_its_users_alone(stores, filled, tmp_path, umask):
 def test_the_command(shell, stores, dropped):  # noqa: F811 - the fixture above
     _, path = dropped
     dry = shell("stage1", "dataset", "restore", str(path), "--dry-run", settings=stores)
-    assert (dry.code, dry.err) == (0, "")
+    assert (dry.code, dry.error_lines) == (0, [])
     assert dry.out.startswith("Would restore dataset btc: datasets 1, ")
     assert "QuestDB: would rename ohlcv_btc_retired_" in dry.out
     done = shell("stage1", "dataset", "restore", str(path), settings=stores)
