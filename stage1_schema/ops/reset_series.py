@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from questdb_ddl import DeclarationError, Kind, QueryError, drop, live_tables, quote, retire
 from questdb_ddl.detached import LISTED
 from questdb_ddl.dropping import dropping_name
-from questdb_ddl.tables import SHARED_TABLES
+from questdb_ddl.tables import (
+    SHARED_TABLES,
+    unlike_indicators,
+    unlike_ohlcv,
+    unlike_predictions,
+    unlike_simulation,
+)
 from stage1_schema.ops.series_names import is_kept_copy, named_for, origin
 
 if TYPE_CHECKING:
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
     from questdb_ddl import Client, LiveTable
 
 SHARED = frozenset(table.name.lower() for table in SHARED_TABLES)
+UNLIKE = (unlike_ohlcv, unlike_indicators, unlike_predictions, unlike_simulation)
 _POLL_S = 0.2
 
 
@@ -28,6 +35,7 @@ class Reason(StrEnum):
 
     SHARED = "shared"
     RECORDED = "recorded"
+    UNLIKE = "recorded, other columns"
     NAMED = "by its name"
     UNFINISHED = "unfinished"
     KEPT = "kept copy"
@@ -81,7 +89,7 @@ def read(questdb: Client, recorded: Iterable[str]) -> tuple[Series, ...]:
 
 def is_dropped(series: Series, *, everything: bool, keep: bool) -> bool:
     """Return whether a reset drops `series`, or with `keep` renames it."""
-    if series.reason is Reason.FOREIGN:
+    if series.reason in (Reason.FOREIGN, Reason.UNLIKE):
         return everything
     if series.reason is Reason.KEPT:
         return everything and not keep
@@ -171,7 +179,7 @@ def _series(live: LiveTable, recorded: Collection[str]) -> Series:
     return Series(
         live.name,
         None if unknown else live.row_count or 0,
-        _reason(live.name.lower(), recorded),
+        _reason(live.name.lower(), live, recorded),
         view,
         live.suspended,
         tuple(map(str, live.detached or ())),
@@ -179,17 +187,20 @@ def _series(live: LiveTable, recorded: Collection[str]) -> Series:
     )
 
 
-def _reason(name: str, recorded: Collection[str]) -> Reason:
+def _reason(name: str, live: LiveTable, recorded: Collection[str]) -> Reason:
     if name in SHARED:
         return Reason.SHARED
     if name in recorded:
-        return Reason.RECORDED
+        # A record can name any table of the server, also somebody else's.
+        ours = named_for(name) or any(unlike(live) is None for unlike in UNLIKE)
+        return Reason.RECORDED if ours else Reason.UNLIKE
     if is_kept_copy(name):
         return Reason.KEPT
     first = origin(name)
     if first != name:
-        whose = _reason(first, recorded)
-        return whose if whose in (Reason.FOREIGN, Reason.KEPT) else Reason.UNFINISHED
+        whose = _reason(first, live, recorded)
+        left = (Reason.FOREIGN, Reason.UNLIKE, Reason.KEPT)
+        return whose if whose in left else Reason.UNFINISHED
     return Reason.NAMED if named_for(name) else Reason.FOREIGN
 
 

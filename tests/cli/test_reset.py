@@ -92,7 +92,8 @@ def test_another_variant_and_its_series(both, questdb):
         connection.execute(DESKTOP_13)
     ours = ("Old-Tag", "ohlcv_old_tag", "indicators_old_tag", "old_tag_ind", "old_run7")
     for name in (*ours, "of_somebody_else"):
-        questdb.execute(f"CREATE TABLE '{name}' (t TIMESTAMP) TIMESTAMP(t) PARTITION BY DAY WAL")
+        columns = "(timestamp_ms LONG, t TIMESTAMP) TIMESTAMP(t)"
+        questdb.execute(f"CREATE TABLE '{name}' {columns} PARTITION BY DAY WAL")
     result = done(both)
     assert failed(result) == []
     assert set(live_tables(questdb)) == {*SHARED, "of_somebody_else"}

@@ -111,7 +111,8 @@ def another_rebuild(root, _settings, _questdb):
 @contextmanager
 def materialized_view_of_others(_root, _settings, questdb):
     questdb.execute(
-        "CREATE MATERIALIZED VIEW daily AS SELECT t, max(x) m FROM ohlcv_eth SAMPLE BY 1d"
+        "CREATE MATERIALIZED VIEW daily AS"
+        " SELECT t, max(timestamp_ms) m FROM ohlcv_eth SAMPLE BY 1d"
     )
     yield
     questdb.execute("DROP MATERIALIZED VIEW daily")

@@ -1,7 +1,9 @@
 """What a reset does in QuestDB: every existing table is looked at, and what is left is reported."""
 
 import json
+import os
 import subprocess
+import sys
 import threading
 import time
 
@@ -23,7 +25,8 @@ def create(questdb, *names):
     """Create tables as an exporter's first row does, each with one row."""
     for name in names:
         questdb.execute(
-            f'CREATE TABLE "{name}" (x LONG, t TIMESTAMP) TIMESTAMP(t) PARTITION BY DAY WAL'
+            f'CREATE TABLE "{name}" (timestamp_ms LONG, t TIMESTAMP)'
+            " TIMESTAMP(t) PARTITION BY DAY WAL"
         )
         questdb.execute(f"INSERT INTO \"{name}\" VALUES (1, '2025-01-01')")
         questdb.wait_for(name)
@@ -67,6 +70,17 @@ def test_what_is_planned_for_a_table(both, questdb, name, what):
         connection.execute(DESKTOP_13)
     create(questdb, name)
     assert ("QuestDB", name, "1", what) in reset.plan(both).rows(keep=False)
+
+
+def test_a_recorded_table_of_somebody_else_is_left(both, questdb):
+    """A record can name any table of the server."""
+    with connect(both.postgres, autocommit=True) as connection:
+        connection.execute(DESKTOP_13)
+    questdb.execute('CREATE TABLE "Old-Tag" (venue SYMBOL, bid DOUBLE, t TIMESTAMP) TIMESTAMP(t)')
+    assert fates(reset.plan(both)) == {"Old-Tag": "left: recorded, other columns"}
+    assert failed(done(both)) == []
+    assert "old-tag" in live_tables(questdb)
+    questdb.execute('DROP TABLE "Old-Tag"')
 
 
 def test_what_is_planned_is_done(both, questdb):
@@ -169,7 +183,7 @@ def test_suspended_table_is_not_kept(both, questdb):
     create(questdb, "eth_run1", "eth_run2")
     questdb.execute("INSERT INTO eth_run2 VALUES (9223372036854775807, '2025-01-02')")
     questdb.wait_for("eth_run2")
-    questdb.execute("ALTER TABLE eth_run2 ALTER COLUMN x TYPE DECIMAL(10,2)")
+    questdb.execute("ALTER TABLE eth_run2 ALTER COLUMN timestamp_ms TYPE DECIMAL(10,2)")
     with pytest.raises(TableSuspended):
         questdb.wait_for("eth_run2")
     with pytest.raises(Stage1Error, match=r'"eth_run2" RESUME WAL.*Nothing was changed'):
@@ -281,11 +295,11 @@ def test_stop_among_questdbs_tables_continues(both, questdb, monkeypatch):
 @pytest.mark.parametrize("confirm", ["wrong", ""])
 def test_make_with_another_name(both, questdb, confirm):
     create(questdb, "ohlcv_eth")
-    variables = {"PATH": "/usr/bin:/bin"} | environment(both)
+    # The Python of this environment: with another one `make install` would recreate it.
     ran = subprocess.run(
-        ["/usr/bin/make", "reset", f"CONFIRM={confirm}"],
+        ["/usr/bin/make", "reset", f"CONFIRM={confirm}", f"PYTHON={sys.executable}"],
         cwd=ROOT,
-        env=variables,
+        env={"PATH": os.environ["PATH"]} | environment(both),
         capture_output=True,
         text=True,
         check=False,
@@ -310,7 +324,8 @@ def test_command_with_another_name_on_local_servers(shell):
 def test_view_with_a_name_of_stage1_is_dropped_too(both, questdb):
     create(questdb, "a_ohlcv")
     questdb.execute(
-        "CREATE MATERIALIZED VIEW z_ohlcv AS SELECT t, max(x) m FROM a_ohlcv SAMPLE BY 1d"
+        "CREATE MATERIALIZED VIEW z_ohlcv AS"
+        " SELECT t, max(timestamp_ms) m FROM a_ohlcv SAMPLE BY 1d"
     )
     assert fates(reset.plan(both)) == dict.fromkeys(("a_ohlcv", "z_ohlcv"), "dropped: by its name")
     assert failed(done(both)) == []

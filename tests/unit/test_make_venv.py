@@ -33,7 +33,9 @@ def tool(tmp_path, monkeypatch):
     (tmp_path / "hashes.txt").write_text("# hashes\nthing==1.0 --hash=sha256:00\n")
     venv = tmp_path / ".venv"
     (venv / "bin").mkdir(parents=True)
-    (venv / "bin" / "python").symlink_to(sys.executable)
+    python = venv / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "VENV", venv)
     monkeypatch.setattr(module, "STAMP", venv / ".stage1-stamp")
