@@ -116,6 +116,13 @@ def entries(tools: Tools, path: Path) -> list[str]:
     return [line for line in listed if not line.startswith(";")]
 
 
+def script(tools: Tools, path: Path, only: Sequence[str]) -> str:
+    """Return the SQL of some of a dump's `entries`. Raises PostgresError."""
+    listed = "".join(f"{line}\n" for line in only)
+    arguments = ("--no-owner", "--use-list=/dev/stdin", "--file=-", str(path))
+    return _run(tools, "pg_restore", *arguments, given=listed)
+
+
 def restore(
     tools: Tools,
     settings: PostgresSettings,

@@ -19,6 +19,7 @@ from psycopg import sql
 from stage1_schema.connect import connect
 from stage1_schema.errors import PostgresError
 from stage1_schema.ops import postgres_tools
+from stage1_schema.ops.restore_check import refuse_other_statements
 from stage1_schema.servers.files import new_password
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def restore(
     rights = [line for line in entries if _RIGHTS.match(line)]
     frame = [line for line in entries if _FRAME.match(line)]
     rest = [line for line in entries if line not in {*rights, *frame}]
+    refuse_other_statements(postgres_tools.script(tools, path, [*frame, *rights]))
     name = worker.parameters["user"]
     postgres_tools.restore(tools, settings, path, "--no-owner", only=frame)
     with closing(connect(settings, autocommit=True)) as connection:

@@ -1,13 +1,16 @@
 """Whose rights a dump's functions have in a restore, and whom everything belongs to after it."""
 
+import hashlib
+import json
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 from psycopg import sql
 
 from stage1_schema.connect import connect
 from stage1_schema.errors import PostgresError, VerificationError
-from stage1_schema.ops import databases, restore
+from stage1_schema.ops import backup_files, databases, restore
 from tests.backup.rows import contents
 from tests.plugins.databases import as_role
 
@@ -55,6 +58,41 @@ def test_what_the_check_would_do_a_superuser_can(superuser, postgres_server):
     written = postgres_server.directory / "written"
     plant(superuser, "RESET ROLE", f"touch {written}")
     assert written.exists()
+
+
+COMMENT = "COMMENT ON SCHEMA apart IS"
+HOSTILE = [
+    pytest.param("COPY (SELECT 1) TO PROGRAM 'touch {written}'", "CopyStmt", id="copy"),
+    pytest.param("SELECT public.deed(1)", "SelectStmt", id="function"),
+    pytest.param("GRANT pg_execute_server_program TO stage1_app", "GrantRoleStmt", id="membership"),
+    pytest.param("GRANT SET ON PARAMETER log_min_messages TO stage1_app", "GrantStmt", id="server"),
+    pytest.param("CREATE SCHEMA s CREATE VIEW v AS SELECT 1", "CreateSchemaStmt", id="inside"),
+    pytest.param("SET x.y = '1'; ALTER ROLE stage1_app SUPERUSER", "AlterRoleStmt", id="second"),
+    pytest.param("\\restrict x\nALTER ROLE stage1_app SUPERUSER", "AlterRoleStmt", id="prompt"),
+    pytest.param("COMMENT ON SCHEMA apart IS 'open", "cannot be read", id="open quote"),
+]
+
+
+@pytest.mark.parametrize(("statement", "kind"), HOSTILE)
+def test_a_forged_entry_is_not_run_by_a_superuser(
+    take, stores, superuser, postgres_server, statement, kind
+):
+    """Schemas and comments are restored by the superuser: their text is the file's."""
+    written = postgres_server.directory / "forged"
+    with connect(stores.postgres, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA apart; {COMMENT} '{'x' * 200}'")
+    path = take(skip_questdb=True).path
+    dump, manifest = path / backup_files.DUMP, path / backup_files.MANIFEST
+    before = f"{COMMENT} '{'x' * 200}';\n".encode()
+    forged = f"{statement.format(written=written)};\n".encode().ljust(len(before))
+    assert before in dump.read_bytes()
+    dump.write_bytes(dump.read_bytes().replace(before, forged))
+    said = json.loads(manifest.read_text())
+    said["files"][backup_files.DUMP]["sha256"] = hashlib.sha256(dump.read_bytes()).hexdigest()
+    manifest.write_text(json.dumps(said))
+    with pytest.raises(VerificationError, match=f"{kind}.*superuser does not run that"):
+        back(superuser, SimpleNamespace(path=path))
+    assert not written.exists()
 
 
 OWNERS = """
