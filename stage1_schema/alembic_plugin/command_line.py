@@ -30,7 +30,8 @@ def guard() -> None:
 
 
 def _fail(message: str, quiet: bool = False) -> NoReturn:  # noqa: FBT001, FBT002, ARG001 - Alembic's
-    print(f"FAILED: {terminal.visible(message)}", file=sys.stderr)  # noqa: T201
+    # Differences are a line each, and are made visible where they are listed.
+    print(f"FAILED: {terminal.visible(message, one_line=False)}", file=sys.stderr)  # noqa: T201
     sys.exit(255)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from stage1_schema import settings
-from stage1_schema.cli import Stage1, pass_context
 from stage1_schema.ops import schedule
 
 
@@ -25,9 +24,7 @@ from stage1_schema.ops import schedule
 @click.option("--install", is_flag=True, help="Install it for the user who runs this.")
 @click.option("--remove", is_flag=True, help="Remove what --install installed.")
 @click.option("--dry-run", is_flag=True, help="With --install or --remove: only say what it does.")
-@pass_context
 def command(
-    context: Stage1,
     *,
     systemd: bool,
     cron: bool,
@@ -49,7 +46,7 @@ def command(
     kind = schedule.Systemd() if systemd else schedule.Cron()
     jobs = []
     if not remove:
-        jobs = schedule.jobs(context.settings.postgres.database, spool=spool, pull=pull)
+        jobs = schedule.jobs(settings.load().postgres.database, spool=spool, pull=pull)
     if install or remove:
         for line in kind.change(jobs, dry_run=dry_run):
             click.echo(line)

@@ -141,9 +141,9 @@ def test_tables_of_other_software_are_no_drift(filled):
             ["ALTER TABLE indicator_bars DEDUP DISABLE"], "indicator_bars: dedup", id="dedup"
         ),
         pytest.param(
-            ["ALTER TABLE walkforward_predictions ADD COLUMN odd INT"],
-            "walkforward_predictions.odd",
-            id="extra column",
+            ["ALTER TABLE walkforward_predictions ALTER COLUMN score TYPE FLOAT"],
+            "walkforward_predictions.score",
+            id="another type",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from alembic.util import CommandError
 
 from tests.migrations.developer import lines
 
-VIEWS = {"dataset_catalog", "dataset_hierarchy", "indicator_datasets"}
+VIEWS = {"dataset_catalog", "dataset_hierarchy", "indicator_datasets", "stage1_datasets"}
 
 
 def back_and_again(developer):
@@ -69,8 +69,9 @@ def test_view_is_replaced_by_hand_for_want_of_a_column(developer, connection):
     # PostgreSQL 14 says the table before the column.
     body = re.sub(r"(\w+\.)?granularity,", "NULL::text AS granularity,", row["body"], count=1)
     assert body != row["body"]
-    connection.execute("DROP VIEW dataset_catalog, dataset_hierarchy")
+    connection.execute("DROP VIEW dataset_catalog, dataset_hierarchy, stage1_datasets")
     connection.execute(f"CREATE OR REPLACE VIEW indicator_datasets AS {body}")
+    connection.execute("DROP TRIGGER tg_05_prepare_placeholder ON datasets")
     connection.execute("ALTER TABLE datasets DROP COLUMN granularity")
     text = developer.revise()
     assert 'op.drop_sql_object("view", "indicator_datasets")' in lines(text)

@@ -36,7 +36,7 @@ def run(settings, monkeypatch, *arguments):
 def test_nothing_is_taken_twice(migrated, monkeypatch):
     assert duplicates.find(migrated).groups == ()
     done = run(migrated, monkeypatch)
-    assert (done.exit_code, done.output) == (
+    assert (done.exit_code, done.stdout) == (
         0,
         f"PostgreSQL {migrated.postgres.where}: every name is unique.\n",
     )
@@ -57,8 +57,8 @@ def test_names_taken_twice_stop_the_revision_and_are_listed(empty, case, monkeyp
     assert [(each.table, len(each.rows)) for each in found] == counts
     shown = run(empty, monkeypatch)
     assert shown.exit_code == 1
-    assert all(row.id in shown.output for each in found for row in each.rows)
-    data = json.loads(run(empty, monkeypatch, "--json").output)
+    assert all(row.id in shown.stdout for each in found for row in each.rows)
+    data = json.loads(run(empty, monkeypatch, "--json").stdout)
     assert data["groups"][0]["rows"][0].keys() == {"id", "created_at"}
 
     ((table, key),) = {

@@ -36,7 +36,12 @@ VIEWS = {
     "alembic_version",
     "stage1_migration_history",
 }
-DELETED_FROM = {"stage1_jobs", "simulation_trades", "stage1_unused_placeholders"}
+DELETED_FROM = {
+    "stage1_jobs",
+    "simulation_trades",
+    "spool_quarantine",
+    "stage1_unused_placeholders",
+}
 
 
 def test_who_may_what(migrated):

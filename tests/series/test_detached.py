@@ -106,7 +106,7 @@ def test_a_rebuild_and_what_it_kept(stores, questdb, btc):
 
 def test_a_reset_loses_none(stores, questdb, btc):
     for keep in (True, False):
-        with pytest.raises(QuestDBError, match=f"{NAMED}.*Next: attach them, or drop the table"):
+        with pytest.raises(Stage1Error, match=r"detached partitions \(2020-01 .*questdb drop"):
             reset.run(stores, reset.plan(stores), keep=keep)
     assert held(questdb, "ohlcv_btc") == (1, ["2020-01 (1 row)"])
 

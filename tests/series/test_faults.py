@@ -70,7 +70,7 @@ def state(questdb, execute, tmp_path):
                 {k: v for k, v in row.items() if k not in {"created_at", "updated_at"}}
                 for (row,) in execute(f"SELECT to_jsonb(t) FROM {table} t ORDER BY 1")
             ]
-            for table in registration_drop._RECORDS
+            for table in registration_drop.RECORDS
         }
         tables = {
             name.partition("_retired_")[0] + "_retired" * ("_retired_" in name): (

@@ -18,7 +18,7 @@ BEGIN
         FOR routine IN
             SELECT p.oid::regprocedure FROM pg_proc p
              WHERE p.pronamespace = 'public'::regnamespace
-               AND (p.proname LIKE 'fn\_list\_%' OR p.proname LIKE 'stage1\_%'
+               AND (starts_with(p.proname, 'fn_list_') OR starts_with(p.proname, 'stage1_')
                     OR p.proname IN ('upsert_stage1_dataset', 'ensure_dataset_placeholder',
                                      'ensure_run_placeholder'))
                AND pg_has_role(p.proowner, 'USAGE') AND pg_get_userbyid(p.proowner) <> name
