@@ -5,7 +5,7 @@ import pytest
 from questdb_ddl.tables import TRADING_SIM_EQUITY
 from questdb_ddl.tables import TRADING_SIM_TRACES as TRADES
 from stage1_schema.errors import Stage1Error
-from stage1_schema.ops import plan
+from stage1_schema.ops import migrate, plan
 from tests.migrations.parquet import with_parquet
 
 REVISION = '''"""Change
@@ -131,6 +131,19 @@ def test_plan_names_the_views_that_a_revision_invalidates(planned, questdb, does
     questdb.execute("DROP MATERIALIZED VIEW v_daily")
     assert made.revisions[0].views == (("v_daily",) if invalidates else ())
     assert ("invalidates materialized views" in made.hazards) is invalidates
+
+
+def test_an_upgrade_names_the_views_that_it_invalidates(planned, head, questdb):
+    """Also where nobody looked at the plan."""
+    questdb.execute(
+        f"CREATE MATERIALIZED VIEW v_daily AS (SELECT timestamp, max(drawdown) m FROM {EQUITY}"
+        " SAMPLE BY 1d) PARTITION BY MONTH"
+    )
+    planned(f'op.retire_questdb_column("{EQUITY}", "equity", "DOUBLE")')
+    said = []
+    migrate.upgrade(head, progress=said.append)
+    questdb.execute("DROP MATERIALIZED VIEW v_daily")
+    assert "This run invalidates materialized views: v_daily" in said
 
 
 def test_a_detached_partition_stops_the_plan(planned, questdb):
