@@ -26,7 +26,7 @@ def odd_tables(client, directory):
     (partition,) = directory.rglob(f"{row['d']}/2025-02*")
     shutil.rmtree(partition)
     try:
-        client.execute(f"ALTER TABLE {LARGE} ALTER COLUMN tag SYMBOL CAPACITY 134217728")
+        client.execute(f"ALTER TABLE {LARGE} ALTER COLUMN tag SYMBOL CAPACITY 67108864")
         client.wait_for(LARGE)
     except QueryError:  # QuestDB 8.2 cannot
         assert client.version_numbers() < (9,)

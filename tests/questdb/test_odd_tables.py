@@ -54,7 +54,7 @@ def test_a_large_symbol_is_reported_as_it_is_and_not_declared(client, odd):
     if client.version_numbers() < (9,):
         pytest.skip("QuestDB 8.2 cannot have one")
     live = live_tables(client, [LARGE])[LARGE]
-    assert str(live.column("tag").type) == "SYMBOL CAPACITY 134217728"
+    assert str(live.column("tag").type) == "SYMBOL CAPACITY 67108864"
     assert compare(Table(LARGE, COLUMNS), live).equal
     with pytest.raises(DeclarationError, match=f"The table {LARGE} cannot be declared: A symbol's"):
         live.to_table()
